@@ -1,0 +1,1 @@
+"""Background loops beside the engine: MLflow aliases, webhooks, old adapter folders, a broken code location."""

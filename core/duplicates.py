@@ -1,0 +1,20 @@
+"""Exact duplicates: the same question with the same answer, whatever the spacing, case or Unicode form."""
+
+import hashlib
+import unicodedata
+
+from core.canonical import canonical_json
+from core.conversation import Conversation
+
+
+def folded(text: str) -> str:
+    """NFKC, case folded, white space collapsed: what two people would call the same text."""
+    once = unicodedata.normalize("NFKC", text).casefold()
+    # folding can leave a form that NFKC composes differently, so it is applied once more
+    return " ".join(unicodedata.normalize("NFKC", once).casefold().split())
+
+
+def exact_hash(conversation: Conversation) -> str:
+    """SHA-256 of the folded last user text and the folded reply."""
+    pair = canonical_json([folded(conversation.last_user), folded(conversation.reply)])
+    return hashlib.sha256(pair.encode()).hexdigest()

@@ -1,0 +1,55 @@
+"""Settings that can be changed while the loop runs; they count from the next tick."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import ConfigDict, Field, SecretStr, field_validator
+
+from core.domain import Domain
+from core.recipe import StartFrom
+
+AnswerWith = Literal["student", "teacher", "auto"]
+
+
+class LiveSettings(Domain):
+    # strict: true must not pass as batch size 1, nor "50" as 50
+    model_config = ConfigDict(strict=True)
+
+    finetune_enabled: bool = Field(default=True, description="Whether anything is trained at all")
+    finetune_auto_trigger: bool = Field(default=True, description="Whether a full batch starts a run by itself")
+    conversation_collection_enabled: bool = Field(default=True, description="Whether served conversations are kept")
+    finetune_batch_size: int = Field(default=50, ge=1, le=100_000, description="Eligible conversations that make a run")
+    finetune_epochs: int = Field(default=3, ge=1, le=20, description="Passes over the dataset")
+    finetune_min_interval_seconds: int = Field(
+        default=0, ge=0, le=31_536_000, description="Least time between two automatic runs"
+    )
+    start_from: StartFrom = Field(default="base", description="What an adapter starts from")
+    answer_with: AnswerWith = Field(default="student", description="Who answers: local model, teacher, or either")
+    finetune_webhook_url: SecretStr | None = Field(default=None, description="Where events are sent; write-only")
+
+    @field_validator("finetune_webhook_url")
+    @classmethod
+    def _is_http(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is None or not url.get_secret_value():
+            return None
+        parts = urlsplit(url.get_secret_value())
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("Expected an http or https address with a host for finetune_webhook_url")
+        return url
+
+    def changed(self, partial: Mapping[str, Any]) -> "LiveSettings":
+        """These settings with some replaced; a ValueError names each unknown key and each value out of range."""
+        return LiveSettings.model_validate({**self.stored(), **partial})
+
+    def stored(self) -> dict[str, Any]:
+        """Everything, the webhook address in the clear: for the store only."""
+        url = self.finetune_webhook_url
+        return {**self.model_dump(), "finetune_webhook_url": url.get_secret_value() if url else None}
+
+    def public(self) -> dict[str, Any]:
+        """Everything a person may read: of the webhook only whether it is set."""
+        return {
+            **self.model_dump(exclude={"finetune_webhook_url"}),
+            "finetune_webhook_set": bool(self.finetune_webhook_url),
+        }

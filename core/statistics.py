@@ -1,0 +1,1 @@
+"""Paired statistics that stay honest for few conversations and for users who wrote many of them."""

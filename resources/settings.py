@@ -1,0 +1,326 @@
+"""Start settings: environment, then `.env`, then `config.yaml`, then the default; read by the roots alone."""
+
+import difflib
+import ipaddress
+from pathlib import Path
+from typing import Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from core.gate import GateThresholds
+from core.live_settings import AnswerWith, LiveSettings
+from core.recipe import Recipe, StartFrom
+from resources.base_model import BUNDLED
+from resources.settings_fields import like, sqlite_absolute, sync_driver
+
+ROOT = Path(__file__).resolve().parents[1]
+MIB = 2**20
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message says which, what was expected and what to do."""
+
+
+class Settings(BaseSettings):
+    """Every setting with its range; what is changed live in the store wins over the values of `live()`."""
+
+    model_config = SettingsConfigDict(
+        env_file=ROOT / ".env",
+        yaml_file=ROOT / "config.yaml",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    # --- where everything lies
+    state_dir: Path = Field(
+        default=Path("var"), validate_default=True, description="Folder of all state; relative to the repository"
+    )
+    models_dir: Path = Field(
+        default=Path("var/models"),
+        validate_default=True,
+        description="Folder of prepared base models, shared by all states",
+    )
+    database_url: str = Field(
+        default="",
+        validate_default=True,
+        description="Conversation store: sqlite:///path or postgresql://user:password@host/name; "
+        "empty: whetstone.db in STATE_DIR",
+    )
+    mlflow_tracking_uri: str = Field(
+        default="",
+        validate_default=True,
+        description="MLflow store: sqlite:///path or http(s)://server; empty: mlflow.db in STATE_DIR",
+    )
+    mlflow_model_name: str = Field(
+        default="whetstone", pattern=r"^[A-Za-z0-9_-]{1,255}$", description="Name of the registered model in MLflow"
+    )
+    mlflow_model_stage: str = Field(
+        default="Production",
+        pattern=r"^[A-Za-z]{1,64}$",
+        description="Stage that is served; mapped to the alias in lower case",
+    )
+    mlflow_experiment_name: str = Field(
+        default="", description="MLflow experiment of the runs; empty: finetuning_ and the base model's name"
+    )
+
+    # --- the model
+    base_model: str = Field(
+        default=BUNDLED,
+        min_length=1,
+        description="Base model: the bundled one, a Hugging Face folder, or a Hub id (owner/name)",
+    )
+    huggingface_token: SecretStr | None = Field(
+        default=None, description="Token for gated models on the Hugging Face Hub"
+    )
+    hf_token: SecretStr | None = Field(
+        default=None, description="The same under its other name; HUGGINGFACE_TOKEN wins"
+    )
+
+    # --- start values of what can be changed live
+    finetune_enabled: bool = like(LiveSettings, "finetune_enabled")
+    finetune_auto_trigger: bool = like(LiveSettings, "finetune_auto_trigger")
+    finetune_batch_size: int = like(LiveSettings, "finetune_batch_size")
+    finetune_epochs: int = like(LiveSettings, "finetune_epochs")
+    finetune_min_interval_seconds: int = like(LiveSettings, "finetune_min_interval_seconds")
+    finetune_webhook_url: SecretStr | None = Field(
+        default=None, description="Slack, Discord or other address that is told of runs and verdicts; empty: none"
+    )
+    conversation_collection_enabled: bool = like(LiveSettings, "conversation_collection_enabled")
+    start_from: StartFrom = like(LiveSettings, "start_from", "What an adapter starts from: base or champion")
+    answer_with: AnswerWith = like(LiveSettings, "answer_with", "Who answers: student (local model), teacher, or auto")
+
+    # --- the teacher
+    openai_api_key: SecretStr | None = Field(
+        default=None, description="Key of the teacher, an OpenAI-compatible upstream"
+    )
+    openai_base_url: str = Field(
+        default="",
+        pattern=r"^(https?://.+)?$",
+        description="Address of the teacher; empty: OpenAI's own when a key is set",
+    )
+    teacher_model: str = Field(default="gpt-4o-mini", min_length=1, description="Model the teacher is asked for")
+
+    # --- the recipe
+    finetune_lora_rank: int = like(Recipe, "rank", "Rank of the LoRA adapter")
+    finetune_lora_alpha: int = like(Recipe, "alpha", "Scale of the LoRA adapter, usually twice the rank")
+    finetune_lora_dropout: float = like(Recipe, "dropout", "Dropout inside the adapter")
+    finetune_learning_rate: float = like(Recipe, "learning_rate", "Peak learning rate")
+    finetune_warmup_share: float = like(Recipe, "warmup_share", "Share of the steps that warm up")
+    finetune_pack_tokens: int = like(Recipe, "pack_tokens", "Tokens of one packed row")
+    finetune_max_length: int = like(
+        Recipe, "max_length", "Conversations longer than this many tokens are not trained on"
+    )
+    finetune_replay_share: float = like(
+        Recipe, "replay_share", "Share of general conversations mixed in against forgetting"
+    )
+    finetune_seed: int = like(Recipe, "seed", "Seed of shuffling and initial weights")
+    per_device_train_batch_size: int | None = Field(
+        default=None, ge=1, le=1024, description="Packed rows in memory at once; empty: the recipe's own tokens a step"
+    )
+    gradient_accumulation_steps: int | None = Field(
+        default=None, ge=1, le=1024, description="Batches summed for one step; empty: the recipe's own tokens a step"
+    )
+    checkpoint_seconds: float = Field(default=15, gt=0, le=3600, description="Seconds between two training checkpoints")
+    lease_seconds: float = Field(
+        default=15, ge=2, le=600, description="Silence after which a run counts as dead and its version is taken over"
+    )
+
+    # --- the gate
+    gate_alpha: float = like(GateThresholds, "alpha")
+    gate_min_held_out: int = like(GateThresholds, "min_held_out")
+    gate_exact_below: int = like(GateThresholds, "exact_below")
+    gate_base_margin: float = like(GateThresholds, "base_margin")
+    gate_general_margin: float = like(GateThresholds, "general_margin")
+    gate_bootstrap_draws: int = like(GateThresholds, "bootstrap_draws", "Draws of the clustered bootstrap")
+    gate_power_effect: float = like(GateThresholds, "power_effect")
+
+    # --- the engine
+    engine_threads: int = Field(default=0, ge=0, le=1024, description="CPU threads of the engine; 0: vLLM's own choice")
+    engine_kv_cache_bytes: int = Field(
+        default=512 * MIB, ge=64 * MIB, le=2**40, description="Memory for the attention cache on CPU, in bytes"
+    )
+    engine_gpu_fraction: float = Field(
+        default=0.45, gt=0, le=0.95, description="Share of the GPU's memory the engine takes"
+    )
+    engine_context_tokens: int = Field(
+        default=2048, ge=256, le=1_048_576, description="Longest prompt and reply together"
+    )
+    engine_max_sequences: int = Field(default=8, ge=1, le=1024, description="Requests the engine works on at once")
+    engine_batch_tokens: int = Field(
+        default=512, ge=64, le=65_536, description="Tokens the engine computes in one step"
+    )
+    engine_adapters: int = Field(default=3, ge=1, le=64, description="Versions held in the engine at once")
+
+    # --- bounds of what clients send
+    max_body_bytes: int = Field(default=MIB, ge=1024, le=2**30, description="Largest request body")
+    max_import_bytes: int = Field(default=64 * MIB, ge=1024, le=2**32, description="Largest body of a bulk import")
+    default_max_tokens: int = Field(
+        default=256, ge=1, le=1_048_576, description="Reply length when the client names none"
+    )
+    max_tokens_limit: int = Field(default=1024, ge=1, le=1_048_576, description="Longest reply a client may ask for")
+    max_concurrent_requests: int = Field(
+        default=64, ge=1, le=10_000, description="Chats in work at once; more get 503 with Retry-After"
+    )
+    request_timeout_seconds: float = Field(default=120, gt=0, le=3600, description="Longest time one chat may take")
+    capture_queue: int = Field(
+        default=1000, ge=1, le=1_000_000, description="Conversations that may wait for the store"
+    )
+
+    # --- addresses and access
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address the ingress listens on")
+    fastapi_port: int = Field(default=8000, ge=1, le=65535, description="Port of the ingress")
+    dagster_port: int = Field(default=3000, ge=1, le=65535, description="Port of the Dagster page")
+    mlflow_port: int = Field(default=5000, ge=1, le=65535, description="Port of the MLflow page")
+    enable_auth: bool = Field(default=False, description="Ask for bearer tokens; needs API_KEY and ADMIN_API_KEY")
+    api_key: SecretStr | None = Field(default=None, description="Bearer token of the chat and OpenAI routes")
+    admin_api_key: SecretStr | None = Field(default=None, description="Bearer token of /mlops and /api/v1/admin")
+
+    # --- features of predict, and logs
+    data_loader_type: Literal["local"] = Field(
+        default="local", description="Where data is loaded from; only local so far"
+    )
+    data_source_path: str = Field(default="", description="Folder or file of the data loader")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="How much is logged")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment beats `.env` beats `config.yaml`."""
+        return init_settings, env_settings, dotenv_settings, YamlConfigSettingsSource(settings_cls)
+
+    @field_validator("state_dir", "models_dir")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return ROOT / path.expanduser()
+
+    @field_validator("database_url")
+    @classmethod
+    def _store_url(cls, url: str, info: ValidationInfo) -> str:
+        return _sqlite_in_state(sync_driver(url), "whetstone.db", info)
+
+    @field_validator("mlflow_tracking_uri")
+    @classmethod
+    def _mlflow_url(cls, url: str, info: ValidationInfo) -> str:
+        return _sqlite_in_state(url, "mlflow.db", info)
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Settings":
+        if self.enable_auth and not (self.api_key and self.admin_api_key):
+            raise ValueError("ENABLE_AUTH=true needs API_KEY and ADMIN_API_KEY: set both, or set ENABLE_AUTH=false")
+        if not self.enable_auth and not _is_loopback(self.host):
+            raise ValueError(
+                f"HOST={self.host} is reachable from outside while ENABLE_AUTH=false: "
+                "set ENABLE_AUTH=true with API_KEY and ADMIN_API_KEY, or HOST=127.0.0.1"
+            )
+        if self.answer_with == "teacher" and not self.has_teacher:
+            raise ValueError(
+                "ANSWER_WITH=teacher needs a teacher: set OPENAI_API_KEY or OPENAI_BASE_URL, or ANSWER_WITH=student"
+            )
+        self.live()
+        return self
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether an upstream is configured."""
+        return self.openai_api_key is not None or bool(self.openai_base_url)
+
+    @property
+    def hub_token(self) -> str | None:
+        """Token for the Hugging Face Hub, under either of its names."""
+        token = self.huggingface_token or self.hf_token
+        return token.get_secret_value() if token else None
+
+    def live(self) -> LiveSettings:
+        """Start values of the settings that can be changed while it runs."""
+        return LiveSettings(**{name: getattr(self, name) for name in LiveSettings.model_fields})
+
+    def recipe(self, live: LiveSettings) -> Recipe:
+        """The recipe of the next version: epochs and start from the live settings, all else from here."""
+        chosen = {
+            name: getattr(self, field)
+            for name in Recipe.model_fields
+            if (field := _recipe_field(name)) in type(self).model_fields
+        }
+        rows = [self.per_device_train_batch_size, self.gradient_accumulation_steps]
+        if any(rows):
+            chosen["tokens_per_step"] = self.finetune_pack_tokens * (rows[0] or 1) * (rows[1] or 1)
+        return Recipe(**{**chosen, "epochs": live.finetune_epochs, "start_from": live.start_from})
+
+    def gate_thresholds(self) -> GateThresholds:
+        """Where the gate draws its lines."""
+        names = [name for name in GateThresholds.model_fields if f"gate_{name}" in type(self).model_fields]
+        return GateThresholds(**{name: getattr(self, f"gate_{name}") for name in names})
+
+    def environment(self) -> dict[str, str]:
+        """Variables that give a child process these settings, secrets in the clear."""
+        return {name.upper(): _as_variable(getattr(self, name)) for name in sorted(self.model_fields_set)}
+
+
+def read_settings(kind: type[Settings] = Settings, **overrides: Any) -> Settings:
+    """The settings of this machine; SettingsError names every key that is unknown, out of range or missing."""
+    try:
+        return kind(**overrides)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_sentence(kind, found) for found in error.errors(include_url=False))) from None
+    except (OSError, ValueError) as error:  # a file that is no YAML, or cannot be read
+        raise SettingsError(f"config.yaml or .env cannot be read: {error}") from None
+
+
+def _sentence(kind: type[Settings], error: Any) -> str:
+    if not error["loc"]:
+        return str(error["msg"]).removeprefix("Value error, ") + "."
+    name = str(error["loc"][0])
+    if error["type"] != "extra_forbidden":
+        found = "" if _may_hold_secret(kind, name) else f", found {error['input']!r}"
+        return f"Setting {name.upper()}: {str(error['msg']).removeprefix('Value error, ')}{found}; see .env.example."
+    near = difflib.get_close_matches(name.lower(), kind.model_fields, n=1)
+    meant = f"did you mean {near[0].upper()}?" if near else "remove it, or see .env.example for the names."
+    return f"Unknown setting {name} in {_origin(kind, name)}: {meant}"
+
+
+def _may_hold_secret(kind: type[Settings], name: str) -> bool:
+    return name.endswith(("_url", "_uri")) or "SecretStr" in str(kind.model_fields[name].annotation)
+
+
+def _origin(kind: type[Settings], name: str) -> str:
+    env_file = Path(str(kind.model_config.get("env_file")))
+    if env_file.is_file() and name.lower() in {key.lower() for key in dotenv_values(env_file)}:
+        return env_file.name
+    return "config.yaml"
+
+
+def _sqlite_in_state(url: str, name: str, info: ValidationInfo) -> str:
+    state_dir = info.data.get("state_dir", ROOT / "var")
+    return sqlite_absolute(url, ROOT) if url else f"sqlite:///{state_dir / name}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _recipe_field(name: str) -> str:
+    return f"finetune_lora_{name}" if name in {"rank", "alpha", "dropout"} else f"finetune_{name}"
+
+
+def _as_variable(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return "" if value is None else str(value)

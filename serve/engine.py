@@ -1,23 +1,165 @@
 """The engine: immutable adapters over one base, each servable only after it was verified, loaded and asked."""
 
-from collections.abc import AsyncGenerator
-from typing import Any
+import asyncio
+import re
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, Protocol
 
-from serve.engine_client import Body, Item
+from serve.engine_client import BASE, AdapterNotServed, Body, EngineAway, Item
+
+VERSION_NAME = re.compile(r"v[1-9][0-9]{0,8}")
+_CANARY: Body = {"messages": [{"role": "user", "content": "ping"}], "max_tokens": 4, "temperature": 0}
+
+
+class Backend(Protocol):
+    """The inference engine itself. `vllm_compat.VllmBackend` in production, a double in tests."""
+
+    max_model_len: int
+
+    async def chat(self, body: Body) -> tuple[dict[str, Any], AsyncGenerator[str, None] | None]:
+        """Head and, for a stream, the SSE strings after it. Cancelling or closing aborts the request."""
+        ...
+
+    async def add(self, name: str, folder: Path) -> None:
+        """Load an adapter. Raises AdapterNotServed; whatever was half done is for `sweep`."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Unload an adapter; unknown names are ignored."""
+        ...
+
+    async def sweep(self) -> list[int]:
+        """Unload adapters that no name stands for; a failed load leaves such."""
+        ...
+
+    async def check(self) -> None:
+        """Raises EngineAway when the engine is dead."""
+        ...
 
 
 class Engine:
-    """Implements EngineClient; one Serve replica holds one. Plain class: no Ray, no vLLM at import."""
+    """Implements EngineClient. Knows which adapters are resident, who uses them, and which must stay.
+
+    A name stands for one folder for ever, so an adapter is never reloaded in place. A running request counts
+    as a user of its adapter; only an adapter without users that is not pinned is dropped, and only to make room.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        adapters: Path,
+        verify: Callable[[Path, str], object],
+        model: str,
+        lineage: str,
+        capacity: int,
+    ) -> None:
+        self._backend, self._adapters, self._verify = backend, adapters, verify
+        self._model, self._lineage, self._capacity = model, lineage, capacity
+        self._users: dict[str, int] = {}  # resident adapters, least recently asked first
+        self._pinned: frozenset[str] = frozenset()
+        self._loading = asyncio.Lock()
 
     async def chat(self, body: Body) -> AsyncGenerator[Item, None]:
-        raise NotImplementedError
-        yield {}
+        """See EngineClient.chat. A version that is on disk but not resident is loaded first."""
+        name = body.get("model")
+        if name != BASE and name not in self._users:
+            refusal = await self._load_on_demand(name)
+            if refusal:
+                yield refusal
+                return
+        self._count(name, +1)  # no await since `name` was known to be resident, or it could have been dropped
+        try:
+            head, stream = await self._backend.chat(body)
+            if stream is None:
+                yield head
+                return
+            async with aclosing(stream) as items:
+                yield head
+                async for item in items:
+                    yield item
+        finally:
+            self._count(name, -1)
 
     async def ensure(self, name: str, pinned: list[str]) -> dict[str, Any]:
-        raise NotImplementedError
+        """See EngineClient.ensure. `pinned` replaces the pins of the call before."""
+        self._pinned = frozenset(pinned)
+        return await self._ensure(name)
 
     async def loaded(self) -> list[str]:
-        raise NotImplementedError
+        return list(self._users)
 
     async def ready(self) -> dict[str, Any]:
-        raise NotImplementedError
+        await self._backend.check()
+        return {"model": self._model, "lineage": self._lineage, "max_model_len": self._backend.max_model_len}
+
+    def _count(self, name: Any, change: int) -> None:
+        if name != BASE:
+            self._users[name] = self._users.pop(name) + change
+
+    async def _load_on_demand(self, name: Any) -> dict[str, Any] | None:
+        if not (isinstance(name, str) and VERSION_NAME.fullmatch(name) and (self._adapters / name).is_dir()):
+            message = f"The model `{name}` does not exist here. Expected `base` or a version on disk, such as `v1`."
+            return _refusal(404, "model_not_found", message)
+        try:
+            await self._ensure(name)
+        except AdapterNotServed as error:
+            return _refusal(503, "adapter_not_served", f"The model `{name}` cannot be served now: {error}")
+        return None
+
+    async def _ensure(self, name: str) -> dict[str, Any]:
+        if name == BASE or name in self._users:
+            return {"loaded": False, "seconds": 0.0}
+        if not VERSION_NAME.fullmatch(name):
+            raise AdapterNotServed(f"expected a version name such as `v3`, found {name!r}")
+        started = time.monotonic()
+        async with self._loading:
+            if name in self._users:
+                return {"loaded": False, "seconds": time.monotonic() - started}
+            folder = self._adapters / name
+            await asyncio.to_thread(self._verified, folder)
+            await self._make_room()
+            await self._load(name, folder)
+            self._users[name] = 0
+        return {"loaded": True, "seconds": time.monotonic() - started}
+
+    def _verified(self, folder: Path) -> None:
+        try:
+            self._verify(folder, self._lineage)
+        except (ValueError, OSError) as error:
+            raise AdapterNotServed(f"{folder.name} refused: {error}") from error
+
+    async def _make_room(self) -> None:
+        if len(self._users) < self._capacity:
+            return
+        free = next((n for n, users in self._users.items() if not users and n not in self._pinned), None)
+        if free is None:
+            raise AdapterNotServed(
+                f"all {self._capacity} adapter places are taken by {', '.join(self._users)}, each pinned or answering; "
+                "ask again when one is done, or raise ENGINE_ADAPTERS"
+            )
+        del self._users[free]
+        await self._backend.remove(free)
+
+    async def _load(self, name: str, folder: Path) -> None:
+        try:
+            await self._backend.add(name, folder)
+            await self._ask(name)
+        except BaseException:  # cancellation too: nothing half-loaded may stay
+            await self._backend.remove(name)
+            await self._backend.sweep()
+            raise
+
+    async def _ask(self, name: str) -> None:
+        """The canary: the same path as a real request, before anyone's request takes it."""
+        head, _ = await self._backend.chat(_CANARY | {"model": name})
+        if head.get("status") != 200:
+            raise AdapterNotServed(f"{name} loaded but could not answer its first request: {head.get('json')}")
+
+
+def _refusal(status: int, code: str, message: str) -> dict[str, Any]:
+    kind = "invalid_request_error" if status == 404 else "service_unavailable"
+    return {"status": status, "json": {"error": {"message": message, "type": kind, "param": "model", "code": code}}}

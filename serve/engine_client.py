@@ -1,24 +1,38 @@
 """What the ingress, the follower and the reconciler may ask of the engine, and the Ray Serve handle behind it."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 Body = dict[str, Any]
 Item = dict[str, Any] | str
+
+BASE = "base"
 
 
 class AdapterNotServed(Exception):
     """An adapter was refused or could not be loaded; the message says expected, found and where. Picklable."""
 
 
+class EngineAway(Exception):
+    """The engine cannot answer now (starting, restarting or dead); asking again later is right. Picklable."""
+
+
+class EngineBusy(Exception):
+    """The engine's queue is full; the request was not begun and may be sent again. Picklable."""
+
+
 class EngineClient(Protocol):
-    """The engine as its callers see it. Tests put a double behind this; production puts a Serve handle."""
+    """The engine as its callers see it. Tests put a double behind this; production puts a Serve handle.
+
+    Every method may raise EngineAway.
+    """
 
     def chat(self, body: Body) -> AsyncGenerator[Item, None]:
         """First item: head `{"status": int, "json": dict?}`. With `json` nothing follows; else vLLM's SSE strings.
 
         `body["model"]` is a concrete name (`base`, `v3`). Errors are OpenAI-shaped JSON in the head. Closing the
-        generator (`aclose`, `aclosing`) aborts the request in vLLM.
+        generator (`aclose`, `aclosing`) aborts the request in vLLM. Raises EngineBusy before the head.
         """
         ...
 
@@ -36,6 +50,47 @@ class EngineClient(Protocol):
 
 
 class HandleEngine:
-    """EngineClient over a Ray Serve deployment handle."""
+    """EngineClient over a Ray Serve deployment handle: Ray's errors become ours, an early close cancels."""
 
-    def __init__(self, handle: Any) -> None: ...
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+        self._streaming = handle.options(stream=True)
+
+    async def chat(self, body: Body) -> AsyncGenerator[Item, None]:
+        with _translated():
+            items: AsyncIterator[Item] = self._streaming.chat.remote(body)
+            try:
+                async for item in items:
+                    yield item
+            finally:
+                items.cancel()  # type: ignore[attr-defined]
+
+    async def ensure(self, name: str, pinned: list[str]) -> dict[str, Any]:
+        with _translated():
+            answer: dict[str, Any] = await self._handle.ensure.remote(name, pinned)
+            return answer
+
+    async def loaded(self) -> list[str]:
+        with _translated():
+            names: list[str] = await self._handle.loaded.remote()
+            return names
+
+    async def ready(self) -> dict[str, Any]:
+        with _translated():
+            facts: dict[str, Any] = await self._handle.ready.remote()
+            return facts
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    from ray.exceptions import RayActorError, RayTaskError
+    from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+
+    try:
+        yield
+    except BackPressureError as error:
+        raise EngineBusy(str(error)) from None
+    except (RayActorError, DeploymentUnavailableError) as error:
+        raise EngineAway(f"the engine is restarting ({type(error).__name__})") from None
+    except RayTaskError as error:
+        raise error.cause from None

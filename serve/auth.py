@@ -1,0 +1,91 @@
+"""Who may call what: bearer keys, and the refusal to stand open on the network without them."""
+
+import hashlib
+import hmac
+import ipaddress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from serve.errors import ApiError
+
+_OPEN = ("/health", "/ready", "/docs", "/openapi.json")
+_ADMIN = ("/mlops", "/api/v1/admin")
+
+
+class StartRefused(ValueError):
+    """Starting would be unsafe; the message is one sentence that says what to do."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address stands for this machine alone."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def refuse_unsafe_start(host: str, enable_auth: bool, api_key: str | None, admin_api_key: str | None) -> None:
+    """Called by the root before anything listens. Raises StartRefused."""
+    if not enable_auth and not is_loopback(host):
+        raise StartRefused(
+            f"Expected ENABLE_AUTH=true for the bind address {host}, which others can reach, found false: "
+            "set ENABLE_AUTH, API_KEY and ADMIN_API_KEY, or bind 127.0.0.1."
+        )
+    if enable_auth and not (api_key and admin_api_key):
+        raise StartRefused("Expected API_KEY and ADMIN_API_KEY with ENABLE_AUTH=true, found one missing: set both.")
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The two bearer keys; without `enabled` only pages and programs of this machine are let in."""
+
+    enabled: bool = False
+    api: str = field(default="", repr=False)
+    admin: str = field(default="", repr=False)
+
+    def check(self, path: str, authorization: str | None, host: str | None, origin: str | None) -> None:
+        """Raises ApiError 401 without a key, 403 with one that does not suffice."""
+        if not self.enabled:
+            _check_local(host, origin)
+        elif not _under(path, _OPEN):
+            self._check_key(path, _bearer(authorization))
+
+    def _check_key(self, path: str, given: str) -> None:
+        if self._same(given, self.admin):
+            return
+        known = self._same(given, self.api)
+        if not known:
+            raise ApiError(
+                401,
+                "Expected a valid key as `Authorization: Bearer`, found none",
+                code="invalid_api_key",
+                headers={"www-authenticate": "Bearer"},
+            )
+        if _under(path, _ADMIN):
+            raise ApiError(403, f"Expected the admin key for {path}, found the other one", code="admin_key_needed")
+
+    @staticmethod
+    def _same(given: str, kept: str) -> bool:
+        left, right = (hashlib.sha256(text.encode()).digest() for text in (given, kept))
+        return hmac.compare_digest(left, right) and bool(kept)
+
+
+def _bearer(authorization: str | None) -> str:
+    scheme, _, key = (authorization or "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
+
+
+def _under(path: str, prefixes: tuple[str, ...]) -> bool:
+    return any(path == prefix or path.startswith(prefix + "/") for prefix in prefixes)
+
+
+def _check_local(host: str | None, origin: str | None) -> None:
+    """A web page elsewhere must not drive an open ingress through the browser (CSRF, DNS rebinding)."""
+    name = urlsplit(f"//{host or 'localhost'}").hostname or ""
+    if not is_loopback(name):
+        raise ApiError(403, "Expected a Host of this machine while ENABLE_AUTH=false, found another", code="bad_host")
+    if origin and not is_loopback(urlsplit(origin).hostname or ""):
+        raise ApiError(403, "Expected an Origin of this machine while ENABLE_AUTH=false, found another",
+                       code="bad_origin")  # fmt: skip

@@ -1,0 +1,158 @@
+"""Every vLLM symbol we use, in one place, and the one thing about its LoRA slots that must hold."""
+
+import argparse
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from serve.engine_client import BASE, AdapterNotServed, Body, EngineAway
+
+_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM admits as max_lora_rank
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What the engine is started with. On a CPU, `memory_share` is of RAM and only a floor that must be free."""
+
+    model: str
+    adapters: int = 3
+    lora_rank: int = 16
+    max_model_len: int = 2048
+    max_num_seqs: int = 16
+    max_num_batched_tokens: int = 512
+    memory_share: float = 0.05
+    kv_cache_bytes: int | None = 512 * 2**20
+    spare_slots: int = 1
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of `AsyncEngineArgs`.
+
+        One slot more than adapters: vLLM's CPU kernels index the slots with -1 for rows without an adapter, so such
+        rows are answered with whatever lies in the last slot. It therefore stays empty (`LoraSlots` checks that).
+        """
+        return {
+            "model": self.model,
+            "served_model_name": [BASE],
+            "dtype": "bfloat16",
+            "enable_lora": True,
+            "max_loras": self.adapters + self.spare_slots,
+            "max_cpu_loras": self.adapters + self.spare_slots,
+            "max_lora_rank": next(rank for rank in _RANKS if rank >= self.lora_rank),
+            "max_model_len": self.max_model_len,
+            "max_num_seqs": self.max_num_seqs,
+            "max_num_batched_tokens": self.max_num_batched_tokens,
+            "gpu_memory_utilization": self.memory_share,
+            "kv_cache_memory_bytes": self.kv_cache_bytes,
+            "enforce_eager": self.kv_cache_bytes is not None,
+            "worker_extension_cls": "serve.vllm_compat.LoraSlots",
+            "disable_log_stats": True,
+        }
+
+
+class LoraSlots:
+    """Mixed into vLLM's worker: tells whether rows without an adapter are safe from every adapter's weights."""
+
+    def last_lora_slot_is_empty(self) -> bool:
+        """True when no adapter was ever written to the last slot (CPU), or the kernels do not read it (others)."""
+        import torch
+
+        if self.device.type != "cpu":  # type: ignore[attr-defined]
+            return True
+        manager = self.model_runner.lora_manager._adapter_manager  # type: ignore[attr-defined]
+        layers = [layer for layer in manager.modules.values() if hasattr(layer, "lora_b_stacked")]
+        if not layers or manager.lora_index_to_id[-1] is not None:
+            return False
+        return not any(torch.any(stack[-1]).item() for layer in layers for stack in layer.lora_b_stacked)
+
+
+class VllmBackend:
+    """Implements engine.Backend with vLLM's engine and its own OpenAI serving objects."""
+
+    def __init__(self, llm: Any, chat: Any, models: Any) -> None:
+        self._llm, self._chat, self._models = llm, chat, models
+        self.max_model_len: int = models.model_config.max_model_len
+
+    async def chat(self, body: Body) -> tuple[dict[str, Any], AsyncGenerator[str, None] | None]:
+        from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+        from vllm.exceptions import VLLMClientError
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        try:
+            answer = await self._chat.create_chat_completion(ChatCompletionRequest(**body))
+        except EngineDeadError as error:
+            raise EngineAway("the engine died while it answered") from error
+        except ValidationError as error:
+            answer = self._chat.create_error_response(_first_finding(error))
+        except (ValueError, VLLMClientError) as error:
+            answer = self._chat.create_error_response(error)
+        if hasattr(answer, "__aiter__"):
+            return {"status": 200}, answer
+        failed = getattr(answer, "error", None)
+        return {"status": failed.code if failed else 200, "json": answer.model_dump(mode="json")}, None
+
+    async def add(self, name: str, folder: Path) -> None:
+        from vllm.entrypoints.serve.lora.protocol import LoadLoRAAdapterRequest
+
+        request = LoadLoRAAdapterRequest(lora_name=name, lora_path=str(folder.resolve()))
+        answer = await self._models.load_lora_adapter(request)
+        if not isinstance(answer, str):
+            raise AdapterNotServed(f"{name} refused by vLLM: {answer.error.message}")
+        await self.check_slots()
+
+    async def remove(self, name: str) -> None:
+        # vLLM's own unload forgets to tell the engine, so both are done here.
+        if request := self._models.lora_requests.pop(name, None):
+            await self._llm.remove_lora(request.lora_int_id)
+
+    async def sweep(self) -> list[int]:
+        known = {request.lora_int_id for request in self._models.lora_requests.values()}
+        orphans = sorted(set(await self._llm.list_loras()) - known)
+        for orphan in orphans:
+            await self._llm.remove_lora(orphan)
+        return orphans
+
+    async def check(self) -> None:
+        if self._llm.errored:
+            raise EngineAway("vLLM's engine process is dead")
+
+    async def check_slots(self) -> None:
+        """Raises AdapterNotServed when an adapter could leak into answers of the base."""
+        if not all(await self._llm.collective_rpc("last_lora_slot_is_empty")):
+            raise AdapterNotServed(
+                "expected vLLM's last LoRA slot to be empty, found weights in it; the base would answer with them"
+            )
+
+    async def died(self) -> None:
+        """Returns when the engine has died."""
+        while not self._llm.errored:
+            await asyncio.sleep(0.25)
+
+    def close(self) -> None:
+        """End vLLM's processes."""
+        self._llm.shutdown(timeout=5)
+
+
+async def boot(options: EngineOptions) -> VllmBackend:
+    """Start vLLM (tens of seconds) and check what we assume of it."""
+    from starlette.datastructures import State
+    from vllm import AsyncEngineArgs, AsyncLLMEngine
+    from vllm.entrypoints.launchers.cli_args import FrontendArgs
+    from vllm.entrypoints.openai.api_server import init_app_state
+
+    arguments = AsyncEngineArgs(**options.arguments())
+    llm, state = AsyncLLMEngine.from_engine_args(arguments), State()
+    namespace = argparse.Namespace(**(vars(FrontendArgs()) | vars(arguments)))
+    await init_app_state(llm, state, namespace, await llm.get_supported_tasks())
+    backend = VllmBackend(llm, state.openai_serving_chat, state.openai_serving_models)
+    await backend.check_slots()
+    return backend
+
+
+def _first_finding(error: ValidationError) -> str:
+    found = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in found["loc"])
+    return f"{where}: {found['msg']}" if where else str(found["msg"])

@@ -121,8 +121,9 @@ def _download(settings: Settings, into: Path) -> None:
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         raise BaseModelMissing(
-            f"BASE_MODEL={settings.base_model} could not be fetched from the Hugging Face Hub ({type(error).__name__}): "
-            "check the name, the connection and HUGGINGFACE_TOKEN, or set BASE_MODEL to a folder that holds the model."
+            f"BASE_MODEL={settings.base_model} could not be fetched from the Hugging Face Hub "
+            f"({type(error).__name__}): check the name, the connection and HUGGINGFACE_TOKEN, "
+            "or set BASE_MODEL to a folder that holds the model."
         ) from error
     shutil.rmtree(into / ".cache", ignore_errors=True)
 
@@ -130,6 +131,7 @@ def _download(settings: Settings, into: Path) -> None:
 def main() -> int:
     """Prepares the configured model and says where it lies."""
     started = time.monotonic()
+    os.environ.setdefault("TQDM_DISABLE", "1")
     try:
         settings = read_settings()
         print(f"model: preparing {settings.base_model}", flush=True)

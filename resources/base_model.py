@@ -20,7 +20,7 @@ class BaseModelMissing(ValueError):
 
 
 def resolve(base_model: str, models_dir: Path) -> Path:
-    """The folder of `base_model`: the bundled model, a folder, or a Hub id that was downloaded before; never downloads."""
+    """The folder of `base_model`: the bundled model, a folder, or a Hub id fetched before; it never downloads."""
     for folder in _candidates(base_model, models_dir):
         if (folder / "config.json").is_file():
             return _complete(folder.resolve(), base_model)
@@ -41,7 +41,7 @@ def is_hub_id(base_model: str) -> bool:
 def fingerprint(folder: Path) -> str:
     """Sixteen hex digits that name the base: configuration, tokenizer, chat template, weight layout and samples.
 
-    It reads some hundred kilobytes a weight file, so that a start stays quick; two fine-tunes of one model differ in it.
+    It reads some hundred kilobytes a weight file, so that a start stays quick; two fine-tunes of a model differ in it.
     """
     digest = hashlib.sha256()
     for name, content in _identity(folder):
@@ -82,7 +82,7 @@ def _complete(folder: Path, base_model: str) -> Path:
 
 def _missing(base_model: str, models_dir: Path) -> str:
     if base_model == BUNDLED:
-        return f"The bundled model is not in {prepared_folder(base_model, models_dir)}: run `make setup`, which prepares it."
+        return f"The bundled model is not in {prepared_folder(base_model, models_dir)}: run `make setup`."
     if is_hub_id(base_model):
         return (
             f"BASE_MODEL={base_model} is neither in {prepared_folder(base_model, models_dir)} nor in the Hugging Face "

@@ -1,0 +1,149 @@
+"""The demo's last page: what one turn of the loop changed, and what it cost."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from core.gate import Check, Evaluation, Verdict
+from deploy.background import Seen
+from deploy.client import Answer
+
+# Lines of plain ASCII: box-drawing characters are two cells wide in many Korean terminals and break the columns.
+FRAME = box.ASCII
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What became of the conversations; `rejected` counts reasons at capture and findings of the screening alike."""
+
+    captured: int
+    eligible: int
+    rejected: Counter[str]
+    trained: int
+    held_out: int
+
+    @classmethod
+    def of(cls, rows: Iterable[dict[str, Any]], version: int) -> "Counted":
+        """Counted from the rows of `GET /mlops/conversations`."""
+        captured = eligible = trained = held_out = 0
+        rejected: Counter[str] = Counter()
+        for row in rows:
+            captured += 1
+            eligible += bool(row["eligible"])
+            if not row["eligible"]:
+                rejected[str(row["reason"])] += 1
+            elif row.get("version") in (version, f"v{version}"):
+                trained += row.get("side") == "train"
+                held_out += row.get("side") == "held_out"
+                rejected.update({finding["rule"] for finding in _errors(row)} if row.get("side") is None else ())
+        return cls(captured, eligible, rejected, trained, held_out)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything the last page says."""
+
+    version: int
+    questions: Sequence[tuple[str, Answer, Answer]]
+    evaluation: Evaluation
+    verdict: Verdict
+    counted: Counted
+    stages: Sequence[tuple[str, float]]
+    seen: Seen
+    urls: Sequence[tuple[str, str]]
+
+
+def page(outcome: Outcome) -> RenderableType:
+    """All tables, in the order a reader wants them."""
+    return Group(_answers(outcome), _gate(outcome), _conversations(outcome), _seconds(outcome), _pages(outcome))
+
+
+def read_evaluation(state_dir: Path, version: int) -> Evaluation:
+    """What the evaluation of this version measured, from its report folder."""
+    path = state_dir / "reports" / f"v{version}" / "evaluation.json"
+    return Evaluation.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+def _answers(outcome: Outcome) -> Table:
+    table = Table(box=FRAME, title="The same five questions", show_lines=True, expand=True)
+    before, after = (outcome.questions[0][i].model for i in (1, 2)) if outcome.questions else ("before", "after")
+    table.add_column("question", ratio=2)
+    table.add_column(f"before ({before})", ratio=4)
+    table.add_column(f"after ({after})", ratio=4)
+    for question, old, new in outcome.questions:
+        table.add_row(question, old.text, new.text)
+    return table
+
+
+def _gate(outcome: Outcome) -> Table:
+    name = f"v{outcome.version}"
+    table = _facts("The gate")
+    table.add_row("verdict", "promoted" if outcome.verdict.promoted else "rejected")
+    for label, pairs in (("held-out", outcome.evaluation.held_out), ("general set", outcome.evaluation.general)):
+        if pairs:
+            base, candidate = fmean(p.base for p in pairs), fmean(p.candidate for p in pairs)
+            text = f"base {base:.3f} | {name} {candidate:.3f} | difference {candidate - base:+.3f} (n {len(pairs)})"
+            table.add_row(f"{label} loss", text)
+    for check in outcome.verdict.checks:
+        table.add_row(f"check {check.name}", f"{'passed' if check.passed else 'FAILED'}: {_check(check)}")
+    for reason in outcome.verdict.reasons:
+        table.add_row("reason", reason)
+    return table
+
+
+def _check(check: Check) -> str:
+    interval = ""
+    if check.lower is not None or check.upper is not None:
+        interval = f" [{_bound(check.lower)}, {_bound(check.upper)}]"
+    return f"{check.sentence}{interval}"
+
+
+def _bound(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.3f}"
+
+
+def _conversations(outcome: Outcome) -> Table:
+    counted = outcome.counted
+    table = _facts("Conversations")
+    table.add_row("captured", f"{counted.captured:,}")
+    table.add_row("eligible", f"{counted.eligible:,}")
+    reasons = ", ".join(f"{reason} {n:,}" for reason, n in counted.rejected.most_common())
+    table.add_row("rejected", f"{counted.rejected.total():,}" + (f" ({reasons})" if reasons else ""))
+    table.add_row("trained | held out", f"{counted.trained:,} | {counted.held_out:,}")
+    return table
+
+
+def _seconds(outcome: Outcome) -> Table:
+    table = _facts("Seconds")
+    for stage, seconds in outcome.stages:
+        table.add_row(stage, f"{seconds:.1f}")
+    seen = outcome.seen
+    by_model = ", ".join(f"{model} {n}" for model, n in seen.by_model.items())
+    table.add_row("chats sent meanwhile", f"{seen.sent} (by {by_model}), slowest {seen.slowest:.1f} s")
+    table.add_row("of these failed", str(len(seen.failures)))
+    return table
+
+
+def _pages(outcome: Outcome) -> Table:
+    table = _facts("Pages")
+    for name, url in outcome.urls:
+        table.add_row(name, url)
+    return table
+
+
+def _facts(title: str) -> Table:
+    table = Table(box=FRAME, title=title, show_header=False, expand=True)
+    table.add_column(ratio=2)
+    table.add_column(ratio=8, overflow="fold")
+    return table
+
+
+def _errors(row: dict[str, Any]) -> list[dict[str, Any]]:
+    return [finding for finding in row.get("findings") or [] if finding.get("severity") == "error"]

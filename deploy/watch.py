@@ -1,0 +1,91 @@
+"""Shows one run on the terminal while it happens: a live bar on a TTY, plain lines elsewhere."""
+
+import time
+from abc import ABC, abstractmethod
+from typing import Any, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from deploy.background import Seen
+
+LINE_SECONDS = 5.0
+
+
+class RunView(ABC):
+    """Takes each reading of `GET /mlops/training-progress` and shows what a person wants of it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    @abstractmethod
+    def show(self, progress: dict[str, Any], seen: Seen) -> None:
+        """Show the newest reading."""
+
+
+class LineView(RunView):
+    """A line at each change of state and every few seconds of training."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last: tuple[str, int | None] = ("", None)
+        self._at = 0.0
+
+    def show(self, progress: dict[str, Any], seen: Seen) -> None:
+        now = (progress["state"], progress.get("step"))
+        changed = now[0] != self._last[0]
+        if changed or (now != self._last and time.monotonic() - self._at >= LINE_SECONDS):
+            self._console.print("  " + describe(progress, seen), highlight=False)
+            self._last, self._at = now, time.monotonic()
+
+
+class LiveView(RunView):
+    """A bar that is redrawn in place."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def show(self, progress: dict[str, Any], seen: Seen) -> None:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row("  ", _bar(progress), describe(progress, seen))
+        self._live.update(grid)
+
+
+def view_for(console: Console) -> RunView:
+    """The live view where the terminal can redraw, lines where it cannot."""
+    return LiveView(console) if console.is_terminal else LineView(console)
+
+
+def describe(progress: dict[str, Any], seen: Seen) -> str:
+    """One line: state, step, loss, ETA, and the chats sent meanwhile."""
+    parts = [str(progress["state"])]
+    if progress.get("total_steps"):
+        parts.append(f"step {progress.get('step') or 0}/{progress['total_steps']}")
+    parts += [
+        f"{name} {value:{form}}{unit}"
+        for name, key, form, unit in (
+            ("loss", "loss", ".3f", ""),
+            ("lr", "learning_rate", ".1e", ""),
+            ("tokens/s", "tokens_per_second", ".0f", ""),
+            ("ETA", "eta_seconds", ".0f", " s"),
+        )
+        if (value := progress.get(key)) is not None
+    ]
+    return ", ".join([*parts, f"chats meanwhile {seen.sent} (failed {len(seen.failures)})"])
+
+
+def _bar(progress: dict[str, Any]) -> ProgressBar:
+    share = progress.get("progress")
+    return ProgressBar(total=1.0, completed=share or 0.0, width=24, pulse=share is None)

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Protocol
 
-from serve.engine_client import BASE, AdapterNotServed, Body, EngineAway, Item
+from serve.engine_client import BASE, AdapterNotServed, Body, Item
 
 VERSION_NAME = re.compile(r"v[1-9][0-9]{0,8}")
 _CANARY: Body = {"messages": [{"role": "user", "content": "ping"}], "max_tokens": 4, "temperature": 0}
@@ -36,7 +36,7 @@ class Backend(Protocol):
         ...
 
     async def check(self) -> None:
-        """Raises EngineAway when the engine is dead."""
+        """Raises EngineUnavailable when the engine is dead."""
         ...
 
 

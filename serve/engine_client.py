@@ -14,7 +14,7 @@ class AdapterNotServed(Exception):
     """An adapter was refused or could not be loaded; the message says expected, found and where. Picklable."""
 
 
-class EngineAway(Exception):
+class EngineUnavailable(Exception):
     """The engine cannot answer now (starting, restarting or dead); asking again later is right. Picklable."""
 
 
@@ -25,7 +25,7 @@ class EngineBusy(Exception):
 class EngineClient(Protocol):
     """The engine as its callers see it. Tests put a double behind this; production puts a Serve handle.
 
-    Every method may raise EngineAway.
+    Every method may raise EngineUnavailable.
     """
 
     def chat(self, body: Body) -> AsyncGenerator[Item, None]:
@@ -91,6 +91,6 @@ def _translated() -> Iterator[None]:
     except BackPressureError as error:
         raise EngineBusy(str(error)) from None
     except (RayActorError, DeploymentUnavailableError) as error:
-        raise EngineAway(f"the engine is restarting ({type(error).__name__})") from None
+        raise EngineUnavailable(f"the engine is restarting ({type(error).__name__})") from None
     except RayTaskError as error:
         raise error.cause from None

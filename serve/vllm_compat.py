@@ -1,7 +1,6 @@
 """Every vLLM symbol we use, in one place, and the one thing about its LoRA slots that must hold."""
 
 import argparse
-import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from serve.engine_client import BASE, AdapterNotServed, Body, EngineAway
+from serve.engine_client import BASE, AdapterNotServed, Body, EngineUnavailable
 
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM admits as max_lora_rank
 
@@ -84,7 +83,7 @@ class VllmBackend:
         try:
             answer = await self._chat.create_chat_completion(ChatCompletionRequest(**body))
         except EngineDeadError as error:
-            raise EngineAway("the engine died while it answered") from error
+            raise EngineUnavailable("the engine died while it answered") from error
         except ValidationError as error:
             answer = self._chat.create_error_response(_first_finding(error))
         except (ValueError, VLLMClientError) as error:
@@ -97,7 +96,7 @@ class VllmBackend:
     async def add(self, name: str, folder: Path) -> None:
         from vllm.entrypoints.serve.lora.protocol import LoadLoRAAdapterRequest
 
-        request = LoadLoRAAdapterRequest(lora_name=name, lora_path=str(folder.resolve()))
+        request = LoadLoRAAdapterRequest(lora_name=name, lora_path=str(folder))
         answer = await self._models.load_lora_adapter(request)
         if not isinstance(answer, str):
             raise AdapterNotServed(f"{name} refused by vLLM: {answer.error.message}")
@@ -116,8 +115,8 @@ class VllmBackend:
         return orphans
 
     async def check(self) -> None:
-        if self._llm.errored:
-            raise EngineAway("vLLM's engine process is dead")
+        if self.dead:
+            raise EngineUnavailable("vLLM's engine process is dead")
 
     async def check_slots(self) -> None:
         """Raises AdapterNotServed when an adapter could leak into answers of the base."""
@@ -126,10 +125,10 @@ class VllmBackend:
                 "expected vLLM's last LoRA slot to be empty, found weights in it; the base would answer with them"
             )
 
-    async def died(self) -> None:
-        """Returns when the engine has died."""
-        while not self._llm.errored:
-            await asyncio.sleep(0.25)
+    @property
+    def dead(self) -> bool:
+        """Whether vLLM's engine process is gone; it never comes back by itself."""
+        return bool(self._llm.errored)
 
     def close(self) -> None:
         """End vLLM's processes."""

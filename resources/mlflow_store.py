@@ -1,0 +1,109 @@
+"""How to reach MLflow: never a new file by accident, never a wait of minutes, no telemetry."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import quote, urlsplit
+from urllib.request import urlopen
+
+_SQLITE = "sqlite:///"
+# MLflow's own defaults send usage data, and try a dead server for minutes.
+_DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+
+
+class MlflowUnavailable(RuntimeError):
+    """MLflow does not answer, or its file is gone."""
+
+
+def sqlite_path(tracking_uri: str) -> Path | None:
+    """The file behind a `sqlite:///` address, None for a server."""
+    return Path(tracking_uri.removeprefix(_SQLITE)) if tracking_uri.startswith(_SQLITE) else None
+
+
+def shown(tracking_uri: str) -> str:
+    """The address without user and password."""
+    parts = urlsplit(tracking_uri)
+    return tracking_uri if parts.hostname is None else f"{parts.scheme}://{parts.hostname}:{parts.port or ''}"
+
+
+def available(tracking_uri: str) -> bool:
+    """Whether MLflow can be asked now; creates nothing."""
+    path = sqlite_path(tracking_uri)
+    if path is not None:
+        return path.is_file() and path.stat().st_size > 0
+    try:
+        with urlopen(f"{tracking_uri.rstrip('/')}/health", timeout=2) as answer:  # noqa: S310 - settings allow http(s) alone
+            return bool(answer.status == 200)
+    except (URLError, OSError, ValueError):
+        return False
+
+
+def existing_uri(tracking_uri: str) -> str:
+    """An address that opens a SQLite file only where it exists, and anew after it was replaced."""
+    path = sqlite_path(tracking_uri)
+    if path is None:
+        return tracking_uri
+    # SQLite ignores a parameter it does not know; MLflow keeps one engine an address, so another file gets another
+    return f"{_SQLITE}file:{quote(str(path))}?mode=rw&uri=true&inode={path.stat().st_ino}"
+
+
+def create(tracking_uri: str) -> None:
+    """Make the SQLite file with its tables where there is none, and let readers not wait for writers."""
+    path = sqlite_path(tracking_uri)
+    if path is None or available(tracking_uri):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with translated(tracking_uri):
+        _client(tracking_uri).search_experiments(max_results=1)
+    connection = sqlite3.connect(path)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+    finally:
+        connection.close()
+
+
+def client(tracking_uri: str) -> Any:
+    """An MlflowClient on a store that is there; MlflowUnavailable otherwise. Also makes it the process's own store."""
+    if not available(tracking_uri):
+        raise MlflowUnavailable(f"MLflow does not answer at {shown(tracking_uri)}: start it, or put its file back")
+    import_mlflow().set_tracking_uri(existing_uri(tracking_uri))
+    return _client(existing_uri(tracking_uri))
+
+
+def import_mlflow() -> Any:
+    """MLflow, with the variables set that it reads while it is imported."""
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    import mlflow
+
+    return mlflow
+
+
+@contextmanager
+def translated(tracking_uri: str) -> Iterator[None]:
+    """Turn whatever MLflow raises into MlflowUnavailable with one sentence."""
+    import_mlflow()
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise MlflowUnavailable(f"MLflow at {shown(tracking_uri)} refused: {first_line}") from error
+
+
+def _client(uri: str) -> Any:
+    import_mlflow()
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)

@@ -1,0 +1,163 @@
+"""What MLflow keeps of a version beside the registry: one run with its parameters, curves, report and end."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from resources import mlflow_store
+from resources.progress import Progress
+
+RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
+MAX_METRICS_A_CALL = 1000
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Name, folder of the artifacts (used for a local store only) and tags of the MLflow experiment."""
+
+    name: str
+    artifact_root: Path | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def experiment_id(client: Any, experiment: Experiment) -> str:
+    """The id of the experiment, created where there is none: its artifacts must not land in the working directory."""
+    found = client.get_experiment_by_name(experiment.name)
+    if found is not None:
+        return str(found.experiment_id)
+    root = experiment.artifact_root
+    location = None if root is None else (root / experiment.name.replace("/", "_")).absolute().as_uri()
+    return str(client.create_experiment(experiment.name, artifact_location=location, tags=dict(experiment.tags)))
+
+
+class Tracking(ABC):
+    """The MLflow run of a version; every method may raise MlflowUnavailable."""
+
+    @abstractmethod
+    def prepare(self) -> str:
+        """Make store and experiment where there are none; the address to open runs at."""
+
+    @abstractmethod
+    def known_run(self, run_id: str | None) -> str | None:
+        """`run_id` if such a run is still there, else None."""
+
+    @abstractmethod
+    def log_training(self, run_id: str, params: Mapping[str, Any], curve: Sequence[Progress]) -> None:
+        """Parameters, and the part of the curve that was not logged before."""
+
+    @abstractmethod
+    def log_figures(self, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        """Final figures and tags."""
+
+    @abstractmethod
+    def log_folder(self, run_id: str, folder: Path, name: str) -> None:
+        """All files of a folder as artifacts under `name`."""
+
+    @abstractmethod
+    def end(self, run_id: str, status: RunStatus) -> None:
+        """Close the run; one that is unknown or closed already is left alone."""
+
+    @abstractmethod
+    def run_url(self, run_id: str) -> str:
+        """The page of a run."""
+
+    @abstractmethod
+    def model_url(self, mlflow_version: str) -> str:
+        """The page of a registered version."""
+
+
+class MlflowTracking(Tracking):
+    """`pages` is the address of MLflow's web pages."""
+
+    def __init__(self, tracking_uri: str, experiment: Experiment, model_name: str, pages: str) -> None:
+        self.tracking_uri = tracking_uri
+        self.experiment = experiment
+        self._model_name = model_name
+        self._pages = pages.rstrip("/")
+        self._experiment_id: str | None = None
+
+    def prepare(self) -> str:
+        mlflow_store.create(self.tracking_uri)
+        client = mlflow_store.client(self.tracking_uri)
+        with mlflow_store.translated(self.tracking_uri):
+            self._experiment_id = experiment_id(client, self.experiment)
+        return mlflow_store.existing_uri(self.tracking_uri)
+
+    def known_run(self, run_id: str | None) -> str | None:
+        client = mlflow_store.client(self.tracking_uri)
+        with mlflow_store.translated(self.tracking_uri):
+            return run_id if run_id and _has_run(client, run_id) else None
+
+    def log_training(self, run_id: str, params: Mapping[str, Any], curve: Sequence[Progress]) -> None:
+        client = mlflow_store.client(self.tracking_uri)
+        with mlflow_store.translated(self.tracking_uri):
+            from mlflow.entities import Metric, Param
+
+            known = client.get_run(run_id).data
+            logged = {(m.key, m.step) for key in known.metrics for m in client.get_metric_history(run_id, key)}
+            metrics = [Metric(*point) for point in _points(curve) if (point[0], point[3]) not in logged]
+            params_left = [Param(key, str(value)[:6000]) for key, value in params.items() if key not in known.params]
+            client.log_batch(run_id, params=params_left)
+            for start in range(0, len(metrics), MAX_METRICS_A_CALL):
+                client.log_batch(run_id, metrics=metrics[start : start + MAX_METRICS_A_CALL])
+
+    def log_figures(self, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        client = mlflow_store.client(self.tracking_uri)
+        with mlflow_store.translated(self.tracking_uri):
+            from mlflow.entities import Metric, RunTag
+
+            known = client.get_run(run_id).data.metrics
+            fresh = [Metric(key, value, _now_ms(), 0) for key, value in metrics.items() if known.get(key) != value]
+            client.log_batch(run_id, metrics=fresh, tags=[RunTag(key, value) for key, value in tags.items()])
+
+    def log_folder(self, run_id: str, folder: Path, name: str) -> None:
+        client = mlflow_store.client(self.tracking_uri)
+        with mlflow_store.translated(self.tracking_uri):
+            client.log_artifacts(run_id, str(folder), name)
+
+    def end(self, run_id: str, status: RunStatus) -> None:
+        client = mlflow_store.client(self.tracking_uri)
+        with mlflow_store.translated(self.tracking_uri):
+            if _has_run(client, run_id) and client.get_run(run_id).info.status in ("RUNNING", "SCHEDULED"):
+                client.set_terminated(run_id, status)
+
+    def run_url(self, run_id: str) -> str:
+        return f"{self._pages}/#/experiments/{self._experiment_id or self._find_experiment()}/runs/{run_id}"
+
+    def model_url(self, mlflow_version: str) -> str:
+        return f"{self._pages}/#/models/{self._model_name}/versions/{mlflow_version}"
+
+    def _find_experiment(self) -> str:
+        self.prepare()
+        return self._experiment_id or "0"
+
+
+def _has_run(client: Any, run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
+
+
+def _points(curve: Sequence[Progress]) -> list[tuple[str, float, int, int]]:
+    """(name, value, time, step) of everything a curve says."""
+    now = _now_ms()
+    named = (("loss", "loss"), ("learning_rate", "learning_rate"), ("tokens_per_second", "tokens_per_second"))
+    return [
+        (name, float(value), now, report.step)
+        for report in curve
+        for name, attribute in named
+        if (value := getattr(report, attribute)) is not None
+    ]
+
+
+def _now_ms() -> int:
+    import time
+
+    return int(time.time() * 1000)

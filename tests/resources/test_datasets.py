@@ -1,0 +1,100 @@
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from core.conversation import Conversation, Message
+from core.manifest import Manifest
+from resources import datasets
+from resources.folders import FolderRefused
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def conversation(number: int, reply: str = "다시 시작해 보세요.") -> Conversation:
+    return Conversation(
+        id=f"c{number}",
+        messages=(Message(role="system", content="be kind"), Message(role="user", content=f"질문 {number} 🙂")),
+        reply=reply,
+        user_id=f"u{number}",
+        source="import",
+        provenance="human",
+        created_at=START + timedelta(microseconds=number),
+    )
+
+
+TRAIN = [conversation(n) for n in range(8)]
+HELD_OUT = [conversation(n) for n in range(8, 12)]
+UNITS = {c.id: f"user:{c.user_id}" for c in TRAIN + HELD_OUT}
+
+
+def write(folder: Path, train: list[Conversation] = TRAIN, held_out: list[Conversation] = HELD_OUT) -> Manifest:
+    return datasets.write(
+        folder,
+        train,
+        held_out,
+        version=3,
+        base_fingerprint="b" * 16,
+        parent=2,
+        units=UNITS,
+        counts={"accepted": 12, "rejected": 1},
+        details={"rules_version": "format-1"},
+    )
+
+
+def test_what_is_written_is_read_back_unchanged(tmp_path: Path) -> None:
+    manifest = write(tmp_path / "v3")
+    assert datasets.read_train(tmp_path / "v3") == TRAIN
+    assert datasets.read_held_out(tmp_path / "v3") == HELD_OUT
+    assert datasets.read_units(tmp_path / "v3") == UNITS
+    assert datasets.read_manifest(tmp_path / "v3") == manifest
+    assert (manifest.kind, manifest.version, manifest.parent) == ("dataset", 3, 2)
+    assert manifest.counts == {"accepted": 12, "rejected": 1}
+
+
+def test_the_same_conversations_give_the_same_bytes_in_whichever_order_they_come(tmp_path: Path) -> None:
+    first = write(tmp_path / "a")
+    shuffled = random.Random(1).sample(TRAIN, len(TRAIN))
+    assert write(tmp_path / "b", shuffled) == first
+
+
+def test_another_word_or_another_side_gives_another_hash(tmp_path: Path) -> None:
+    first = write(tmp_path / "a")
+    word = write(tmp_path / "b", [conversation(0, "other"), *TRAIN[1:]])
+    side = write(tmp_path / "c", TRAIN[:-1], [*HELD_OUT, TRAIN[-1]])
+    assert len({first.dataset_hash, word.dataset_hash, side.dataset_hash}) == 3
+
+
+def test_a_folder_without_manifest_does_not_exist(tmp_path: Path) -> None:
+    write(tmp_path / "v3")
+    (tmp_path / "v3" / "manifest.json").unlink()
+    with pytest.raises(FolderRefused, match=r"manifest\.json"):
+        datasets.read_train(tmp_path / "v3")
+
+
+def test_a_changed_file_is_refused_and_the_remedy_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "v3")
+    path = tmp_path / "v3" / "train.parquet"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(FolderRefused, match="materialise validated_dataset again"):
+        datasets.read_train(tmp_path / "v3")
+
+
+def test_a_conversation_on_both_sides_is_refused_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="found 1 twice, first c7"):
+        write(tmp_path / "v3", TRAIN, [*HELD_OUT, TRAIN[-1]])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_side_can_be_written_and_read(tmp_path: Path) -> None:
+    write(tmp_path / "v3", TRAIN, [])
+    assert datasets.read_held_out(tmp_path / "v3") == []
+
+
+def test_a_broken_off_attempt_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "v3").mkdir()
+    (tmp_path / "v3" / "train.parquet").write_bytes(b"half")
+    write(tmp_path / "v3")
+    assert datasets.read_train(tmp_path / "v3") == TRAIN
+    assert [path.name for path in tmp_path.iterdir()] == ["v3"]

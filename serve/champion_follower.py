@@ -100,9 +100,11 @@ class ChampionFollower:
         try:
             return await asyncio.to_thread(self._store.champion.get)
         except StoreUnavailable:
-            return None if self._served else await asyncio.to_thread(self._last)
+            if self._served is None:
+                return await asyncio.to_thread(self._last)
+            return None
 
-    def _last(self) -> LastChampion | None:
+    def _last(self) -> LastChampion:
         """What was served before the restart; the base where nothing is known of this lineage."""
         try:
             last = LastChampion(**json.loads(self._file.read_text(encoding="utf-8")))
@@ -127,8 +129,7 @@ class ChampionFollower:
         self.settled.set()
         if moved:
             log.info("production is now %s (%.2f s)", self.current, seconds)
-            last = LastChampion(self._lineage, wanted.n, wanted.previous)
-            await asyncio.to_thread(_write, self._file, asdict(last))
+            await asyncio.to_thread(self._remember, LastChampion(self._lineage, wanted.n, wanted.previous))
         if _unmarked(wanted):
             await self._tell(lambda: self._store.champion.mark_served(wanted.n, seconds))
 
@@ -147,9 +148,7 @@ class ChampionFollower:
     async def _fall_back(self, wanted: Champion | LastChampion) -> None:
         """At the start there is no old version to keep: the last one served, else the one before, else the base."""
         last = await asyncio.to_thread(self._last)
-        for n in (last.n, wanted.previous):
-            if n is None or n == wanted.n:
-                continue
+        for n in (candidate for candidate in (last.n, wanted.previous) if candidate not in (None, wanted.n)):
             try:
                 await self._engine.ensure(_name(n), [_name(n)])
             except (AdapterNotServed, EngineUnavailable) as error:
@@ -158,6 +157,12 @@ class ChampionFollower:
                 self.current = _name(n)
                 break
         self.settled.set()
+
+    def _remember(self, last: LastChampion) -> None:
+        try:
+            _write(self._file, asdict(last))
+        except OSError as error:
+            log.error("a restart without the store will not know the champion: %s", error)
 
     async def _tell(self, write: Callable[[], object]) -> None:
         try:

@@ -1,0 +1,125 @@
+"""What the reconciler does in its loops."""
+
+import asyncio
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from core.manifest import MANIFEST_NAME, Manifest
+from resources import aliases, webhooks
+from resources.registry import Registry
+from resources.store import Store
+from serve.engine import VERSION_NAME
+from serve.engine_client import EngineClient
+from serve.reconciler import Chore
+
+log = logging.getLogger(__name__)
+
+KEPT_VERSIONS = 5
+_BROKEN_SECONDS = 20.0
+
+_LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries {
+  name loadStatus locationOrLoadError { __typename } } } } }"""
+_RELOAD = """mutation($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }"""
+
+
+def chores(
+    store: Store, registry: Registry, engine: EngineClient, *, adapters: Path, lineage: str, dagster_url: str
+) -> list[Chore]:
+    """Every loop of the reconciler, with how often it runs."""
+    http = webhooks.client()
+    watchdog = CodeLocationWatchdog(dagster_url)
+
+    async def align_aliases() -> None:
+        for done in await asyncio.to_thread(aliases.reconcile, store, registry):
+            log.info("registry: %s", done)
+
+    async def deliver_webhooks() -> None:
+        await asyncio.to_thread(webhooks.deliver_due, store, http)
+
+    async def remove_old_adapters() -> None:
+        in_use = set(await engine.loaded())
+        for name in await asyncio.to_thread(prune, store, adapters, lineage, in_use):
+            log.info("removed the adapter folder of %s; its report stays", name)
+
+    return [
+        Chore("aliases", 1.0, align_aliases),
+        Chore("webhooks", 1.0, deliver_webhooks),
+        Chore("old adapters", 60.0, remove_old_adapters),
+        Chore("code location", 5.0, watchdog.look),
+    ]
+
+
+def prune(store: Store, adapters: Path, lineage: str, in_use: set[str]) -> list[str]:
+    """Remove adapter folders but those of the champion, the previous one, the last five and what the engine holds."""
+    champion = store.champion.get()
+    on_disk = _versions(adapters, lineage)
+    kept = {champion.n, champion.previous, *on_disk[:KEPT_VERSIONS], *(int(name[1:]) for name in in_use)}
+    unfinished = store.versions.unfinished()
+    if unfinished:
+        kept |= {unfinished.n, unfinished.parent}
+    removed = [n for n in on_disk if n not in kept]
+    for n in removed:
+        _remove(adapters / f"v{n}")
+    return [f"v{n}" for n in removed]
+
+
+class CodeLocationWatchdog:
+    """Reloads a Dagster code location that stays in error; without Dagster there is nothing to watch."""
+
+    def __init__(self, url: str, http: httpx.AsyncClient | None = None) -> None:
+        self._url = f"{url}/graphql"
+        self._http = http or httpx.AsyncClient(timeout=10, trust_env=False)
+        self._broken_since: dict[str, float] = {}
+
+    async def look(self) -> None:
+        try:
+            broken = await self._broken()
+        except (httpx.HTTPError, ValueError, LookupError, TypeError):
+            self._broken_since.clear()
+            return
+        now = time.monotonic()
+        self._broken_since = {name: self._broken_since.get(name, now) for name in broken}
+        for name, since in self._broken_since.items():
+            if now - since > _BROKEN_SECONDS:
+                log.warning("the code location %s is in error since %.0f s; it is reloaded", name, now - since)
+                await self._ask(_RELOAD, {"name": name})
+                self._broken_since[name] = now
+
+    async def _broken(self) -> list[str]:
+        answer = await self._ask(_LOCATIONS, {})
+        entries: list[dict[str, Any]] = answer["data"]["workspaceOrError"]["locationEntries"]
+        return [str(entry["name"]) for entry in entries if _is_broken(entry)]
+
+    async def _ask(self, query: str, variables: dict[str, str]) -> dict[str, Any]:
+        reply = await self._http.post(self._url, json={"query": query, "variables": variables})
+        answer: dict[str, Any] = reply.raise_for_status().json()
+        return answer
+
+
+def _is_broken(entry: dict[str, Any]) -> bool:
+    loaded = entry["locationOrLoadError"] or {}
+    return entry["loadStatus"] == "LOADED" and loaded.get("__typename") == "PythonError"
+
+
+def _versions(adapters: Path, lineage: str) -> list[int]:
+    """Finished folders of this lineage, newest first; those of another base are not ours to remove."""
+    found = []
+    for path in adapters.glob(f"v*/{MANIFEST_NAME}"):
+        if VERSION_NAME.fullmatch(path.parent.name):
+            manifest = Manifest.from_json(path.read_bytes())
+            if manifest.base_fingerprint == lineage:
+                found.append(manifest.version)
+    return sorted(found, reverse=True)
+
+
+def _remove(folder: Path) -> None:
+    """First out of its name, so that nobody finds half an adapter under it."""
+    away = folder.with_name(f"{folder.name}.tmp-removed")
+    shutil.rmtree(away, ignore_errors=True)
+    folder.rename(away)
+    shutil.rmtree(away)

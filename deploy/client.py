@@ -19,7 +19,7 @@ class Answer:
 
 
 class Client:
-    """Talks to the ingress as any client would; every method raises `httpx.HTTPError` where the answer is no success."""
+    """Talks to the ingress as any client would; a method raises `httpx.HTTPError` where the answer is no success."""
 
     def __init__(self, url: str, admin_key: str | None = None, timeout: float = 120.0) -> None:
         headers = {"authorization": f"Bearer {admin_key}"} if admin_key else {}

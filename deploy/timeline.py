@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 # The order of one turn; a stage lasts from its own mark to the next mark that was set.
@@ -45,7 +46,7 @@ class Timeline:
         names = [name for name in STAGES if name in self.marks]
         return [
             (name, STAGES[name], max(0.0, self.marks[following] - self.marks[name]))
-            for name, following in zip(names, names[1:], strict=False)
+            for name, following in pairwise(names)
         ]
 
     def total(self) -> float | None:

@@ -1,0 +1,100 @@
+"""Finished folders: written aside, synced, manifest last, renamed into place; what is not whole does not exist."""
+
+import hashlib
+import os
+import shutil
+import stat
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from core.manifest import MANIFEST_NAME, Manifest
+
+_CHUNK = 1 << 20
+_MANIFEST_LIMIT = 1 << 20
+
+
+class FolderRefused(ValueError):
+    """A folder that is not what its manifest says; the message names expected, found and where."""
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """File name → SHA-256 of everything in `folder` but its manifest."""
+    return {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST_NAME}
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file in hex, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def publish(staging: Path, final: Path, manifest: Manifest) -> None:
+    """Turn `staging` into `final`, whole or not at all; a `final` already whole is kept."""
+    for path in staging.iterdir():
+        _sync(path)
+    (staging / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+    _sync(staging / MANIFEST_NAME)
+    _sync(staging)
+    if final.exists():
+        if is_whole(final):
+            shutil.rmtree(staging)
+            return
+        shutil.rmtree(final)
+    staging.rename(final)
+    _sync(final.parent)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether every file of the manifest is there and unchanged, and nothing else is."""
+    try:
+        check(folder)
+    except FolderRefused:
+        return False
+    return True
+
+
+def check(folder: Path) -> Manifest:
+    """The manifest of a folder whose files are exactly those it lists, by hash; FolderRefused otherwise."""
+    manifest = read_manifest(folder)
+    found = {path.name for path in folder.iterdir()} - {MANIFEST_NAME}
+    if found != set(manifest.files):
+        raise FolderRefused(
+            f"Expected the files {sorted(manifest.files)} in {folder}, found {sorted(found)}: publish it anew"
+        )
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise FolderRefused(f"Expected a plain file at {path}, found a link or something else: publish it anew")
+        actual = sha256_of(path)
+        if actual != expected:
+            raise FolderRefused(f"Expected SHA-256 {expected} for {path}, found {actual}: publish it anew")
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of `folder`, its files unchecked; FolderRefused where there is none that can be read."""
+    path = folder / MANIFEST_NAME
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode) or path.stat().st_size > _MANIFEST_LIMIT:
+            raise FolderRefused(
+                f"Expected a plain file of at most {_MANIFEST_LIMIT} bytes at {path}, found another kind"
+            )
+        return Manifest.from_json(path.read_bytes())
+    except OSError as error:
+        raise FolderRefused(
+            f"Expected a finished folder with {MANIFEST_NAME} at {folder}, found {error.strerror}"
+        ) from error
+    except ValidationError as error:
+        raise FolderRefused(f"Expected a manifest at {path}, found one that does not read: {error}") from error
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

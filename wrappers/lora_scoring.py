@@ -1,0 +1,63 @@
+"""Losses of conversations under base, candidate and champion: one model in memory, adapters switched on it."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.rendering import Rendered
+from wrappers.lora_model import load_adapter, token_losses
+from wrappers.packing import collate, pack
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+BASE = "base"
+
+
+def mean_losses(model: Any, conversations: Sequence[Rendered], row_tokens: int) -> list[float]:
+    """Mean nats per label token of each conversation; NaN where a conversation has no label."""
+    import torch
+
+    sums = torch.zeros(len(conversations), dtype=torch.float64)
+    counts = torch.zeros(len(conversations), dtype=torch.float64)
+    device = next(model.parameters()).device
+    model.eval()
+    with torch.inference_mode():
+        for row in pack([len(conversation.input_ids) for conversation in conversations], row_tokens):
+            batch = collate([conversations[index] for index in row], device)
+            if not batch.targets.numel():
+                continue
+            owners = torch.tensor(row)[batch.owners.cpu()]
+            sums.index_add_(0, owners, token_losses(model, batch).double().cpu())
+            counts.index_add_(0, owners, torch.ones(len(owners), dtype=torch.float64))
+    return (sums / counts).tolist()
+
+
+class AdapterScorer:
+    """A base with named adapters on it; `losses` answers for any of them, or for the base without any."""
+
+    def __init__(self, base: "PreTrainedModel", adapters: Mapping[str, Path], row_tokens: int) -> None:
+        self._row_tokens = row_tokens
+        self.model: Any = base
+        for name, folder in adapters.items():
+            if self.model is base:
+                self.model = load_adapter(base, folder, name)
+            else:
+                self.model.load_adapter(folder, name, use_safetensors=True)
+
+    def losses(self, name: str, conversations: Sequence[Rendered]) -> list[float]:
+        """Mean nats per label token of each conversation under the adapter `name`, or under the plain base."""
+        if name != BASE:
+            self.model.set_adapter(name)
+        plain = name == BASE and hasattr(self.model, "disable_adapter")
+        with self.model.disable_adapter() if plain else nullcontext():
+            return mean_losses(self.model, conversations, self._row_tokens)
+
+    def changed(self, name: str) -> bool:
+        """Whether the adapter does anything: some B matrix is not zero."""
+        return any(
+            bool(parameter.detach().any())
+            for key, parameter in self.model.named_parameters()
+            if f".lora_B.{name}." in key
+        )

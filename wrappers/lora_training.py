@@ -1,0 +1,219 @@
+"""The training loop: packed rows in, adapter weights out, exactly resumable at every step."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from core.manifest import Manifest
+from core.recipe import Recipe
+from core.rendering import IGNORED, Rendered
+from wrappers.checkpoints import Checkpoints, TrainingState
+from wrappers.lora_model import differs, token_losses, trainable
+from wrappers.packing import Batch, collate
+from wrappers.plan import Step, learning_rate, plan
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class TrainingImpossibleError(ValueError):
+    """The data cannot be trained on: nothing in it, or nothing in it is a label."""
+
+
+class TrainingFailedError(RuntimeError):
+    """Training went wrong in a way that must not be published: loss not finite, or adapter unchanged."""
+
+
+class TrainingInterruptedError(Exception):
+    """Training was asked to stop and has saved where it is."""
+
+    def __init__(self, step: int, total: int) -> None:
+        super().__init__(f"Stopped after step {step} of {total}; the checkpoint is saved, start it again to go on")
+        self.step = step
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One step: `loss` in nats per label token, speed in useful tokens (context and labels, no padding) a second."""
+
+    step: int
+    total_steps: int
+    loss: float
+    learning_rate: float
+    tokens_per_second: float
+    eta_seconds: float
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a finished training says of itself; `seconds` and speed count this process only."""
+
+    steps: int
+    tokens: int
+    first_loss: float
+    final_loss: float
+    seconds: float
+    tokens_per_second: float
+
+
+@dataclass(frozen=True)
+class Checkpointing:
+    """Where states go and how often; `origin` names dataset, base and recipe they belong to."""
+
+    checkpoints: Checkpoints
+    origin: Manifest
+    seconds: float = 15.0
+
+
+class LoraTraining:
+    """One training of one adapter on `conversations` with a share of `replay` mixed in."""
+
+    def __init__(
+        self, model: "PeftModel", conversations: Sequence[Rendered], replay: Sequence[Rendered], recipe: Recipe
+    ) -> None:
+        import torch
+
+        _demand_labels(conversations)
+        self._model = model
+        self._recipe = recipe
+        self._conversations = [*conversations, *replay]
+        self._steps = plan([len(c.input_ids) for c in conversations], [len(c.input_ids) for c in replay], recipe)
+        self._parameters = trainable(model)
+        self._start = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+        self._optimizer = torch.optim.AdamW(
+            self._parameters.values(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self._done = 0
+        self._losses: list[float] = []
+
+    @property
+    def total_steps(self) -> int:
+        return len(self._steps)
+
+    def run(
+        self,
+        *,
+        checkpointing: Checkpointing | None = None,
+        on_step: Callable[[StepReport], None] = lambda report: None,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> TrainingResult:
+        """Train to the end; TrainingInterruptedError after saving when `interrupted` says so between two steps."""
+        self._model.train()
+        clock = _Clock([self._tokens(step) for step in self._steps[self._done :]])
+        saved = time.monotonic()
+        for step in self._steps[self._done :]:
+            if interrupted():
+                self._save(checkpointing)
+                raise TrainingInterruptedError(self._done, self.total_steps)
+            rate = learning_rate(self._done, self.total_steps, self._recipe)
+            loss = self._one_step(step, rate)
+            self._done += 1
+            self._losses.append(loss)
+            speed, eta = clock.tick()
+            on_step(StepReport(self._done, self.total_steps, loss, rate, speed, eta))
+            if checkpointing and time.monotonic() - saved >= checkpointing.seconds:
+                self._save(checkpointing)
+                saved = time.monotonic()
+        if not differs(self._model, self._start):
+            raise TrainingFailedError(f"Expected the adapter to change in {self.total_steps} steps, found it unchanged")
+        self._model.eval()
+        return self._result(clock)
+
+    def state(self) -> TrainingState:
+        """Weights, moments and position; the schedule and the data order follow from the position."""
+        tensors = {f"weight.{name}": parameter for name, parameter in self._parameters.items()}
+        for name, parameter in self._parameters.items():
+            moments = self._optimizer.state.get(parameter, {})
+            tensors |= {f"{moment}.{name}": moments[moment] for moment in _MOMENTS if moment in moments}
+        return TrainingState(self._done, dict(tensors), {"losses": self._losses})
+
+    def restore(self, state: TrainingState) -> None:
+        """Go on from `state`, which must come from the same plan."""
+        import torch
+
+        with torch.no_grad():
+            for name, parameter in self._parameters.items():
+                parameter.copy_(state.tensors[f"weight.{name}"])
+                if state.step:
+                    moments = {moment: state.tensors[f"{moment}.{name}"].to(parameter.device) for moment in _MOMENTS}
+                    self._optimizer.state[parameter] = {"step": torch.tensor(float(state.step)), **moments}
+        self._done = state.step
+        self._losses = list(state.figures["losses"])
+
+    def _one_step(self, step: Step, rate: float) -> float:
+        import torch
+
+        # seeded by position, so that dropout after a resume is what it would have been
+        torch.manual_seed(self._recipe.seed + self._done)
+        device = next(iter(self._parameters.values())).device
+        batches = [collate([self._conversations[index] for index in row], device) for row in step.rows]
+        labels = sum(batch.targets.numel() for batch in batches)
+        loss = sum(self._backward(batch, labels) for batch in batches)
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), self._recipe.gradient_clip)
+        if not (torch.isfinite(norm) and torch.isfinite(torch.tensor(loss))):
+            raise TrainingFailedError(
+                f"Expected a finite loss and gradient at step {self._done + 1} of {self.total_steps}, found "
+                f"loss {loss} and gradient norm {float(norm)}: lower the learning rate ({self._recipe.learning_rate})"
+            )
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return loss
+
+    def _backward(self, batch: Batch, labels: int) -> float:
+        if not batch.targets.numel():
+            return 0.0
+        loss = token_losses(self._model, batch).sum() / labels
+        loss.backward()
+        return float(loss.detach())
+
+    def _save(self, checkpointing: Checkpointing | None) -> None:
+        if checkpointing:
+            checkpointing.checkpoints.save(self.state(), checkpointing.origin)
+
+    def _tokens(self, step: Step) -> int:
+        return sum(len(self._conversations[index].input_ids) for row in step.rows for index in row)
+
+    def _result(self, clock: "_Clock") -> TrainingResult:
+        edge = max(1, len(self._losses) // 10)
+        return TrainingResult(
+            steps=self.total_steps,
+            tokens=sum(map(self._tokens, self._steps)),
+            first_loss=sum(self._losses[:edge]) / edge,
+            final_loss=sum(self._losses[-edge:]) / edge,
+            seconds=clock.seconds,
+            tokens_per_second=clock.speed,
+        )
+
+
+class _Clock:
+    """Speed over this process, and what is left at that speed."""
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        self._tokens = tokens
+        self._ticks = 0
+        self._done = 0
+        self._began = time.monotonic()
+        self.seconds = 0.0
+        self.speed = 0.0
+
+    def tick(self) -> tuple[float, float]:
+        self._done += self._tokens[self._ticks]
+        self._ticks += 1
+        self.seconds = time.monotonic() - self._began
+        self.speed = self._done / max(self.seconds, 1e-9)
+        return self.speed, sum(self._tokens[self._ticks :]) / self.speed
+
+
+def _demand_labels(conversations: Sequence[Rendered]) -> None:
+    if not conversations:
+        raise TrainingImpossibleError("Expected at least one conversation to train on, found none")
+    if all(label == IGNORED for conversation in conversations for label in conversation.labels[1:]):
+        raise TrainingImpossibleError(
+            f"Expected labels on the replies of {len(conversations)} conversations, found every token masked: "
+            "the chat template does not mark the reply"
+        )

@@ -1,9 +1,139 @@
 """The one writer of registry aliases: they follow the champion row, and a move from outside is a request."""
 
-from resources.registry import Registry
-from resources.store import Store
+from pathlib import Path
+
+from resources.champions import Champion
+from resources.registry import FOREIGN, Registry
+from resources.store import NotAllowed, NotFound, Store
+from resources.versions import Version
+
+PRODUCTION = "production"
+PREVIOUS = "previous"
+STAGING = "staging"
 
 
-def reconcile(store: Store, registry: Registry) -> list[str]:
-    """Bring production, previous and staging in line with the store; what was done, in sentences (empty: nothing)."""
-    raise NotImplementedError
+def reconcile(
+    store: Store, registry: Registry, *, production: str = PRODUCTION, adapters_dir: Path | None = None
+) -> list[str]:
+    """Bring the aliases in line with the store; what was done, in sentences (empty: nothing, or the registry is away).
+
+    With `adapters_dir`, versions that were concluded while the registry was away are registered from there first.
+    """
+    if not registry.available():
+        return []
+    done = _register_late(store, registry, adapters_dir) if adapters_dir else []
+    done += _follow(store, registry, production)
+    champion = store.champion.get()
+    done += _point(registry, PREVIOUS, champion.previous)
+    done += _point(registry, STAGING, _candidate(store, champion))
+    return done
+
+
+def _follow(store: Store, registry: Registry, production: str) -> list[str]:
+    champion = store.champion.get()
+    observed = registry.alias(production)
+    if observed == champion.n:
+        if champion.alias_confirmed != champion.n:
+            store.champion.confirm_alias(champion.n)
+        return []
+    if observed == champion.alias_confirmed:
+        return _write(store, registry, production, champion.n)
+    return _moved_from_outside(store, registry, production, champion, observed)
+
+
+def _moved_from_outside(
+    store: Store, registry: Registry, production: str, champion: Champion, observed: int | None
+) -> list[str]:
+    if observed is None:
+        return _put_back(
+            store, registry, production, champion, observed, "to serve the base, roll back through the API"
+        )
+    if _older_than_store(registry, champion):
+        return []
+    if _passed(store, observed):
+        try:
+            store.champion.move(observed, f"alias {production} was moved to {_name(observed)} in the registry", "alias")
+        except NotAllowed as refusal:
+            return _put_back(store, registry, production, champion, observed, str(refusal))
+        store.champion.confirm_alias(observed)
+        return [f"{_name(observed)} is champion: alias {production} was moved in the registry"]
+    why = "is no version of ours" if observed == FOREIGN else "did not pass the gate"
+    return _put_back(store, registry, production, champion, observed, f"{_name(observed)} {why}")
+
+
+def _older_than_store(registry: Registry, champion: Champion) -> bool:
+    """A registry restored from an old copy still names an earlier champion: that is nobody's wish."""
+    return champion.n is not None and registry.registered(champion.n) is None
+
+
+def _put_back(
+    store: Store, registry: Registry, production: str, champion: Champion, observed: int | None, why: str
+) -> list[str]:
+    done = _write(store, registry, production, champion.n)
+    if not done:
+        return []
+    moved = "removed" if observed is None else f"moved to {_name(observed)}"
+    message = f"alias {production} was {moved} in the registry and put back: {why}"
+    store.events.add("alias_put_back", message, version=observed or None, data={"champion": champion.n})
+    return [message]
+
+
+def _write(store: Store, registry: Registry, production: str, n: int | None) -> list[str]:
+    """Nothing is written while version n is not registered yet."""
+    if n is not None and registry.registered(n) is None:
+        return []
+    registry.set_alias(production, n)
+    store.champion.confirm_alias(n)
+    return [f"alias {production} → {_name(n)}"]
+
+
+def _point(registry: Registry, alias: str, n: int | None) -> list[str]:
+    wanted = n if n is not None and registry.registered(n) is not None else None
+    if registry.alias(alias) == wanted:
+        return []
+    registry.set_alias(alias, wanted)
+    return [f"alias {alias} → {_name(wanted)}" if wanted is not None else f"alias {alias} removed"]
+
+
+def _candidate(store: Store, champion: Champion) -> int | None:
+    """The newest version that is registered and may still become champion."""
+    version = next(iter(store.versions.history(limit=1)), None)
+    if version is None or version.n == champion.n or version.n < (champion.n or 0):
+        return None
+    awaits = version.state == "trained" and (version.verdict is None or version.verdict.promoted)
+    return version.n if awaits else None
+
+
+def _passed(store: Store, n: int) -> bool:
+    try:
+        return store.versions.get(n).state == "promoted"
+    except NotFound:
+        return False
+
+
+def _register_late(store: Store, registry: Registry, adapters_dir: Path) -> list[str]:
+    done = []
+    for version in store.versions.history(limit=5):
+        folder = adapters_dir / f"v{version.n}"
+        late = version.state in ("promoted", "rejected") and version.mlflow_version is None
+        if late and (folder / "manifest.json").is_file() and registry.registered(version.n) is None:
+            registry.register(version.n, folder, None, registry_tags(version), None)
+            done.append(f"v{version.n} registered late")
+    return done
+
+
+def registry_tags(version: Version) -> dict[str, str]:
+    """What the registry says of a version."""
+    verdict = "none" if version.verdict is None else "promoted" if version.verdict.promoted else "rejected"
+    return {
+        "whetstone.version": str(version.n),
+        "verdict": verdict,
+        "dataset_hash": version.dataset_hash or "",
+        "base_fingerprint": version.base_fingerprint,
+        "adapter_sha256": version.adapter_sha256 or "",
+        "method": version.method,
+    }
+
+
+def _name(n: int | None) -> str:
+    return "the base" if n is None else "something unknown" if n == FOREIGN else f"v{n}"

@@ -117,9 +117,7 @@ class MlflowRegistry(Registry):
         )
         return str(version.version)
 
-    def _logged_model(
-        self, client: Any, n: int, adapter_dir: Path, run_id: str | None, tags: Mapping[str, str]
-    ) -> Any:
+    def _logged_model(self, client: Any, n: int, adapter_dir: Path, run_id: str | None, tags: Mapping[str, str]) -> Any:
         """The adapter's files as a LoggedModel; one left unfinished by a crash is removed first."""
         experiment = client.get_run(run_id).info.experiment_id if run_id else self._experiment_id(client)
         for left in client.search_logged_models([experiment], filter_string=f"tags.`{VERSION_TAG}`='{n}'"):

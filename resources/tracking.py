@@ -1,5 +1,6 @@
 """What MLflow keeps of a version beside the registry: one run with its parameters, curves, report and end."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -158,6 +159,4 @@ def _points(curve: Sequence[Progress]) -> list[tuple[str, float, int, int]]:
 
 
 def _now_ms() -> int:
-    import time
-
     return int(time.time() * 1000)

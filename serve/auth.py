@@ -1,4 +1,4 @@
-"""Who may call what: bearer keys, and the refusal to stand open on the network without them."""
+"""Who may call what: bearer keys, or, without them, the programs and pages of this machine alone."""
 
 import hashlib
 import hmac
@@ -12,10 +12,6 @@ _OPEN = ("/health", "/ready", "/docs", "/openapi.json")
 _ADMIN = ("/mlops", "/api/v1/admin")
 
 
-class StartRefused(ValueError):
-    """Starting would be unsafe; the message is one sentence that says what to do."""
-
-
 def is_loopback(host: str) -> bool:
     """Whether a host name or address stands for this machine alone."""
     if host == "localhost" or host.endswith(".localhost"):
@@ -24,17 +20,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-def refuse_unsafe_start(host: str, enable_auth: bool, api_key: str | None, admin_api_key: str | None) -> None:
-    """Called by the root before anything listens. Raises StartRefused."""
-    if not enable_auth and not is_loopback(host):
-        raise StartRefused(
-            f"Expected ENABLE_AUTH=true for the bind address {host}, which others can reach, found false: "
-            "set ENABLE_AUTH, API_KEY and ADMIN_API_KEY, or bind 127.0.0.1."
-        )
-    if enable_auth and not (api_key and admin_api_key):
-        raise StartRefused("Expected API_KEY and ADMIN_API_KEY with ENABLE_AUTH=true, found one missing: set both.")
 
 
 @dataclass(frozen=True)

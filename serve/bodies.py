@@ -86,16 +86,11 @@ def _check_depth(value: Any, data: bytes, where: str) -> None:
     if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
         return
     level, depth = [value], 0
-    while level:
+    while level := [item for item in level if isinstance(item, dict | list)]:
         depth += 1
-        if depth > MAX_DEPTH + 1:
+        if depth > MAX_DEPTH:
             raise _too_deep(where)
-        level = [inner for outer in level for inner in _inside(outer)]
-
-
-def _inside(value: Any) -> list[Any]:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [item for item in inner if isinstance(item, dict | list)] or ([None] if inner else [])
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
 
 
 def _too_deep(where: str) -> ApiError:
@@ -120,7 +115,7 @@ def validated(model: type[Model], value: Any, status: int = 422) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise invalid(error, status) from None
+        raise invalid(error.errors(include_url=False), status) from None
 
 
 async def body_as(model: type[Model], request: Request, limit: int, status: int = 422) -> Model:

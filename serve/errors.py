@@ -1,17 +1,17 @@
 """One shape for every error and one table from exception to answer."""
 
-import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
-from resources.errors import NotFound, StoreUnavailable
+from resources.store_errors import CaptureFull, NotAllowed, NotFound, StoreUnavailable
 from serve.champion_follower import UnknownModel
 from serve.engine_client import AdapterNotServed, EngineBusy, EngineUnavailable
 
@@ -45,14 +45,13 @@ class ApiError(Exception):
         return JSONResponse(self.body(), self.status, self.headers)
 
 
-def busy(status: int, message: str, code: str, seconds: int = 1) -> ApiError:
+def busy(message: str, code: str, seconds: int = 1) -> ApiError:
     """Over a bound, or something is away: the client is told when to try again."""
-    return ApiError(status, message, code=code, headers={"retry-after": str(seconds)})
+    return ApiError(503, message, code=code, headers={"retry-after": str(seconds)})
 
 
-def invalid(error: ValidationError, status: int = 422) -> ApiError:
-    """Every problem of a body at once; of the values found only their types and numbers are told."""
-    problems = error.errors(include_url=False, include_context=False)
+def invalid(problems: Sequence[Mapping[str, Any]], status: int = 422) -> ApiError:
+    """Every problem pydantic found, at once; of the values found only types and numbers are told."""
     shown = "; ".join(_sentence(problem) for problem in problems[:_SHOWN_PROBLEMS])
     more = len(problems) - _SHOWN_PROBLEMS
     param = _path(problems[0]["loc"]) or None
@@ -66,58 +65,62 @@ def _sentence(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "missing":
         return f"{where}: expected a value, found none"
     message = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message}, found {_found(problem.get('input'))}"
+    whole = problem["type"] == "value_error" and not problem["loc"]
+    return message if whole else f"{where}: {message}{_found(problem)}"
 
 
-def _found(value: object) -> str:
+def _found(problem: Mapping[str, Any]) -> str:
+    value = problem.get("input")
+    if problem["type"] == "value_error":
+        return ""
     if value is None or isinstance(value, bool | int | float):
-        return repr(value)[:40]
-    kinds = {str: f"a string of {len(value)} characters" if isinstance(value, str) else "", list: "a list"}
-    return kinds.get(type(value), "an object")
+        return f", found {value!r}"[:60]
+    if isinstance(value, str):
+        return f", found a string of {len(value)} characters"
+    return f", found {'a list' if isinstance(value, list) else 'an object'}"
 
 
-def _path(location: tuple[int | str, ...]) -> str:
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+def _path(location: Sequence[int | str]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return text.removeprefix(".")[:200]
 
 
 def _from_http(error: HTTPException) -> ApiError:
-    known = {404: "route_not_found", 405: "method_not_allowed"}
-    phrase = HTTPStatus(error.status_code).phrase
-    allowed = (error.headers or {}).get("Allow") or (error.headers or {}).get("allow")
-    hint = f": expected one of {allowed}" if allowed else ": see /docs for every route"
-    return ApiError(
-        error.status_code, phrase + hint, code=known.get(error.status_code, "http_error"), headers=error.headers
-    )
+    headers = dict(error.headers or {})
+    codes = {404: "route_not_found", 405: "method_not_allowed"}
+    allowed = next((value for name, value in headers.items() if name.lower() == "allow"), None)
+    expected = f"expected {allowed}" if allowed else "see /docs for every route"
+    message = f"{HTTPStatus(error.status_code).phrase}: {expected}"
+    return ApiError(error.status_code, message, code=codes.get(error.status_code, "http_error"), headers=headers)
 
 
 ANSWERS: Mapping[type[BaseException], Callable[[Any], ApiError]] = {
     ApiError: lambda error: error,
     HTTPException: _from_http,
-    ValidationError: invalid,
+    RequestValidationError: lambda error: invalid(error.errors()),
+    ValidationError: lambda error: invalid(error.errors(include_url=False)),
+    ClientDisconnect: lambda _: ApiError(400, "Expected the whole body, found the connection closed"),
     UnknownModel: lambda error: ApiError(404, str(error), param="model", code="model_not_found"),
     NotFound: lambda error: ApiError(404, str(error), code="not_found"),
-    AdapterNotServed: lambda error: busy(503, str(error), "adapter_not_served", 5),
-    EngineBusy: lambda _: busy(429, "Expected a free place at the engine, found its queue full", "engine_busy"),
-    EngineUnavailable: lambda _: busy(503, "Expected the engine to answer, found it away; it restarts by itself",
-                                      "engine_unavailable", 5),
-    StoreUnavailable: lambda _: busy(503, "Expected the store to answer, found it away", "store_unavailable", 2),
-    TimeoutError: lambda _: busy(504, "Expected an answer in time, found none; nothing was stored", "timeout"),
-    asyncio.QueueFull: lambda _: busy(429, "Expected room in the queue, found none", "queue_full"),
-}  # fmt: skip
+    NotAllowed: lambda error: ApiError(409, str(error), code="not_allowed"),
+    AdapterNotServed: lambda error: busy(str(error), "adapter_not_served", 5),
+    EngineBusy: lambda _: busy("Expected a free place at the engine, found its queue full", "engine_busy"),
+    EngineUnavailable: lambda _: busy("Expected the engine to answer, found it (re)starting", "engine_unavailable", 5),
+    StoreUnavailable: lambda _: busy("Expected the store to answer, found it away", "store_unavailable", 2),
+    CaptureFull: lambda _: busy("Expected room for another conversation, found the queue full", "capture_full"),
+    TimeoutError: lambda _: ApiError(504, "Expected an answer in time, found none", code="timeout"),
+}
 
 
 def api_error(error: BaseException) -> ApiError:
-    """The answer to any exception; one that the table lacks is logged and tells the client nothing."""
+    """The answer to any exception; one that the table lacks is logged, and the client is told nothing of it."""
     for kind in type(error).__mro__:
         if kind in ANSWERS:
             return ANSWERS[kind](error)
     log.error("unexpected %s at the HTTP edge", type(error).__name__, exc_info=error)
-    return ApiError(500, "Something failed inside; the log of the ingress says what", code="internal_error")
+    return ApiError(500, "Something failed inside: the log of the ingress says what", code="internal_error")
 
 
 async def answer(_: Request, error: Exception) -> JSONResponse:
-    """Starlette's exception handler for every kind in the table."""
+    """The handler for the errors that Starlette and FastAPI raise themselves."""
     return api_error(error).response()

@@ -1,0 +1,101 @@
+"""The whole HTTP face in one FastAPI app, without Ray, vLLM, torch or MLflow."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from core.live_settings import LiveSettings
+from resources.store import Store
+from serve.answering import Answering, Follower
+from serve.auth import Keys
+from serve.chat_api import chat_routes
+from serve.conversations_api import conversation_routes
+from serve.docs_page import add_docs
+from serve.edge import Edge
+from serve.engine_client import EngineClient
+from serve.errors import answer
+from serve.health_api import health_routes
+from serve.keeper import Keeper, Writer
+from serve.limits import Gate, IngressLimits
+from serve.live_view import LiveView
+from serve.loop_api import loop_routes
+from serve.metrics import Metrics
+from serve.openai_api import openai_routes
+from serve.store_door import StoreDoor
+from serve.teacher import Teacher
+from serve.wrapper_api import Complete, Predicts, wrapper_routes
+
+
+@dataclass(frozen=True)
+class IngressDeps:
+    """Everything the routes stand on; tests put doubles here."""
+
+    engine: EngineClient
+    store: Store
+    writer: Writer
+    follower: Follower
+    live: LiveSettings
+    backups: Path
+    make_wrapper: Callable[[Complete], Predicts]
+    limits: IngressLimits = field(default_factory=IngressLimits)
+    keys: Keys = field(default_factory=Keys)
+    teacher: Teacher | None = None
+    look_seconds: float = 1.0
+
+
+def build_api(deps: IngressDeps) -> FastAPI:
+    """Wire the routes to what they stand on."""
+    metrics, limits = Metrics(), deps.limits
+    door = StoreDoor(deps.store, limits.store_seconds)
+    live = LiveView(door, deps.live, deps.look_seconds)
+    gate = Gate("chats", limits.running_chats)
+    metrics.chats.set_function(lambda: gate.taken)
+    answering = Answering(
+        deps.engine,
+        deps.follower,
+        Keeper(deps.writer, limits.capture_seconds),
+        live,
+        metrics,
+        gate,
+        limits.reply_seconds,
+        deps.teacher,
+    )
+    routers = [
+        openai_routes(answering, door, limits),
+        chat_routes(answering, door, limits),
+        wrapper_routes(answering, deps.make_wrapper, limits),
+        loop_routes(door, live, limits, has_teacher=deps.teacher is not None, progress_seconds=deps.look_seconds),
+        conversation_routes(door, limits, deps.backups),
+        health_routes(deps.engine, answering, metrics),
+    ]
+    return _assembled(routers, _lifespan(live, door), deps.keys, metrics)
+
+
+def _assembled(routers: list[APIRouter], lifespan: Any, keys: Keys, metrics: Metrics) -> FastAPI:
+    api = FastAPI(title="Whetstone", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
+    for router in routers:
+        api.include_router(router)
+    add_docs(api)
+    api.add_exception_handler(HTTPException, answer)
+    api.add_exception_handler(RequestValidationError, answer)
+    api.add_middleware(Edge, keys=keys, metrics=metrics)
+    return api
+
+
+def _lifespan(live: LiveView, door: StoreDoor) -> Any:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await live.refresh()
+        looking = asyncio.create_task(live.run())
+        yield
+        looking.cancel()
+        door.close()
+
+    return lifespan

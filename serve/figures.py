@@ -1,0 +1,173 @@
+"""What the loop says of itself, read from the store; each function is one thread hop and a few short queries."""
+
+from datetime import datetime
+from typing import Any
+
+from core.live_settings import LiveSettings
+from resources.conversations import StoredConversation
+from resources.events import Event
+from resources.store import Store
+from resources.versions import Version
+
+
+def status(store: Store) -> dict[str, Any]:
+    """`GET /mlops/status`."""
+    counts, live, unfinished = store.conversations.counts(), store.settings.get(), store.versions.unfinished()
+    performance = store.versions.performance()
+    in_progress = unfinished is not None and working(unfinished)
+    due = counts.waiting >= live.finetune_batch_size
+    return {
+        "collector_stats": {
+            "total_collected": counts.total,
+            "filtered_out": counts.filtered_out,
+            "collection_rate": round(100 * counts.total / counts.rows, 1) if counts.rows else None,
+            "file_size_kb": round(store.size_bytes() / 1024, 1),
+            "eligible": counts.eligible,
+            "waiting": counts.waiting,
+            "incomplete": counts.incomplete,
+        },
+        "training_status": {
+            "batch_size": live.finetune_batch_size,
+            "in_progress": in_progress,
+            "pending_request": in_progress and (due or store.triggers.next() is not None),
+            "current_version": champion(store),
+            "should_train": should_train(live, counts.waiting),
+            "waiting": counts.waiting,
+            "paused": store.pause.get(),
+            "last_verdict": last_verdict(store),
+        },
+        "performance_metrics": {
+            "avg_training_time_seconds": performance.mean_seconds,
+            "success_rate": success_rate(performance.finished, performance.failed),
+        },
+    }
+
+
+def progress(store: Store) -> dict[str, Any]:
+    """`GET /mlops/training-progress`."""
+    live, waiting, version = store.settings.get(), store.conversations.waiting(), store.versions.unfinished()
+    queued = store.triggers.next() is not None or should_train(live, waiting)
+    latest = store.progress.latest() if version else None
+    return {
+        "state": loop_state(version, queued),
+        "version": version.n if version else None,
+        "step": latest.step if latest else None,
+        "total_steps": latest.total_steps if latest else None,
+        "progress": round(latest.step / latest.total_steps, 4) if latest and latest.total_steps else 0.0,
+        "loss": latest.loss if latest else None,
+        "learning_rate": latest.learning_rate if latest else None,
+        "tokens_per_second": latest.tokens_per_second if latest else None,
+        "eta_seconds": latest.eta_seconds if latest else None,
+        "batch_size": live.finetune_batch_size,
+        "new_data_count": waiting,
+        "remaining": max(0, live.finetune_batch_size - waiting),
+        "training_queued": queued,
+    }
+
+
+def chat_figures(store: Store) -> dict[str, Any]:
+    """What `/chat` tells of the loop beside its answer."""
+    counts, live = store.conversations.counts(), store.settings.get()
+    due = should_train(live, counts.waiting)
+    return {
+        "total_collected": counts.total,
+        "new_data_count": counts.waiting,
+        "should_train": due,
+        "training_queued": due or store.triggers.next() is not None,
+    }
+
+
+def loop_state(version: Version | None, queued: bool) -> str:
+    """One word for where the loop is."""
+    if version is None:
+        return "queued" if queued else "idle"
+    if version.desired == "stop":
+        return "stopped"
+    if version.released:
+        return "queued"
+    if version.state == "open":
+        return "training"
+    return "registering" if version.verdict else "evaluating"
+
+
+def working(version: Version) -> bool:
+    """Whether a run holds it, as far as the store knows."""
+    return version.desired == "run" and not version.released
+
+
+def should_train(live: LiveSettings, waiting: int) -> bool:
+    return live.finetune_enabled and live.finetune_auto_trigger and waiting >= live.finetune_batch_size
+
+
+def success_rate(finished: int, failed: int) -> float | None:
+    """Percentage of finished runs that did not fail; None before the first."""
+    return round(100 * (finished - failed) / finished, 1) if finished else None
+
+
+def champion(store: Store) -> str:
+    n = store.champion.get().n
+    return "base" if n is None else f"v{n}"
+
+
+def last_verdict(store: Store) -> dict[str, Any] | None:
+    judged = next((version for version in store.versions.history(limit=20) if version.verdict), None)
+    if judged is None or judged.verdict is None:
+        return None
+    return {"version": judged.n, "promoted": judged.verdict.promoted, "reasons": list(judged.verdict.reasons)}
+
+
+def history_row(version: Version) -> dict[str, Any]:
+    """One item of `GET /mlops/training-history`."""
+    verdict = version.verdict
+    return {
+        "version": version.n,
+        "state": version.state,
+        "started_at": moment(version.started_at),
+        "finished_at": moment(version.finished_at),
+        "seconds": _seconds(version),
+        "conversations": version.counts.get("claimed"),
+        "counts": version.counts,
+        "method": version.method,
+        "verdict": None if verdict is None else "promoted" if verdict.promoted else "rejected",
+        "reasons": list(verdict.reasons) if verdict else [],
+        "held_out_loss": version.training.get("held_out_loss"),
+        "mlflow_run_id": version.mlflow_run_id,
+        "mlflow_version": version.mlflow_version,
+        "attempts": version.attempts,
+        "error": version.error,
+    }
+
+
+def conversation_row(stored: StoredConversation) -> dict[str, Any]:
+    """One item of `GET /mlops/conversations`."""
+    return {
+        **stored.conversation.model_dump(mode="json"),
+        "seq": stored.seq,
+        "eligible": stored.eligible,
+        "reason": stored.reason,
+        "version": stored.version,
+        "side": stored.side,
+        "findings": [finding.model_dump(mode="json") for finding in stored.findings],
+        "rating": stored.rating,
+        "thumb": stored.thumb,
+    }
+
+
+def event_row(event: Event) -> dict[str, Any]:
+    """One item of `GET /mlops/events`."""
+    return {
+        "id": event.id,
+        "timestamp": moment(event.timestamp),
+        "type": event.type,
+        "version": event.version,
+        "message": event.message,
+        "data": event.data,
+    }
+
+
+def moment(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
+
+
+def _seconds(version: Version) -> float | None:
+    return (version.finished_at - version.started_at).total_seconds() if version.finished_at else None

@@ -1,0 +1,95 @@
+"""The ingress as a Serve deployment: it gathers what the routes stand on, in its own process."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import SecretStr
+from ray import serve
+
+from resources import base_model
+from resources.capture import CaptureWriter
+from resources.settings import Settings
+from resources.store import Store, StoreUnavailable, open_store
+from serve.api import IngressDeps, build_api
+from serve.auth import Keys
+from serve.champion_follower import ChampionFollower
+from serve.engine_client import HandleEngine
+from serve.limits import IngressLimits
+from serve.teacher import Teacher
+from serve.wrapper_api import Complete
+from wrappers.lora import LoraWrapper
+
+log = logging.getLogger(__name__)
+
+
+@serve.ingress()
+class IngressReplica:
+    """Chat goes on with the last known champion while the store is away, also from the start."""
+
+    def __init__(self, engine: Any, settings: Settings, lineage: str, others: Sequence[Any] = ()) -> None:
+        store = _store(settings, lineage)
+        client = HandleEngine(engine)
+        self._follower = ChampionFollower(store, client, state_dir=settings.state_dir, lineage=lineage)
+        self._others = others  # deployments that nobody calls; a handle to them is what makes Serve start them
+        self._deps = IngressDeps(
+            engine=client,
+            store=store,
+            writer=CaptureWriter(store, settings.capture_queue),
+            follower=self._follower,
+            live=settings.live(),
+            backups=settings.state_dir / "backups",
+            make_wrapper=_wrapper,
+            limits=IngressLimits.of(settings),
+            keys=keys_of(settings),
+            teacher=teacher_of(settings),
+        )
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        self._following = asyncio.create_task(self._follower.run())
+        return build_api(self._deps)
+
+
+def build_ingress(
+    engine: serve.Application, settings: Settings, others: Sequence[serve.Application]
+) -> serve.Application:
+    """The root of the application: the ingress over the engine, and beside it what only has to run."""
+    lineage = base_model.fingerprint(base_model.resolve(settings.base_model, settings.models_dir))
+    deployment = serve.deployment(
+        name="Ingress",
+        max_ongoing_requests=4 * settings.max_concurrent_requests,
+        graceful_shutdown_timeout_s=settings.request_timeout_seconds,
+        health_check_timeout_s=60,
+        ray_actor_options={"num_cpus": 0},
+    )(IngressReplica)
+    return deployment.bind(engine, settings, lineage, list(others))
+
+
+def keys_of(settings: Settings) -> Keys:
+    return Keys(settings.enable_auth, _secret(settings.api_key), _secret(settings.admin_api_key))
+
+
+def teacher_of(settings: Settings) -> Teacher | None:
+    if not settings.has_teacher:
+        return None
+    key = _secret(settings.openai_api_key)
+    return Teacher(settings.openai_base_url, key, settings.teacher_model, settings.request_timeout_seconds)
+
+
+def _store(settings: Settings, lineage: str) -> Store:
+    """Brought up to date where it answers; where it does not, it is asked again by every request."""
+    try:
+        return open_store(settings.database_url, live_defaults=settings.live(), lineage=lineage)
+    except StoreUnavailable as error:
+        log.warning("the ingress starts without the store: %s", error)
+        return Store(settings.database_url, live_defaults=settings.live(), lineage=lineage)
+
+
+def _wrapper(complete: Complete) -> LoraWrapper:
+    return LoraWrapper(complete=complete)
+
+
+def _secret(value: SecretStr | None) -> str:
+    return value.get_secret_value() if value else ""

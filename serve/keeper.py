@@ -1,0 +1,65 @@
+"""Keeps conversations: one bounded wait for the shared commit, and a reply goes out whatever comes of it."""
+
+import asyncio
+import logging
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from core.conversation import Conversation
+from resources.conversations import Captured
+from resources.store import CaptureFull, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+
+class Writer(Protocol):
+    """What is needed of `resources.capture.CaptureWriter`."""
+
+    def submit(self, conversation: Conversation) -> Future[Captured]: ...
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Whether the conversation is in the store, and if it is not, or not eligible, why."""
+
+    collected: bool
+    eligible: bool = False
+    reason: str | None = None
+
+
+class Keeper:
+    def __init__(self, writer: Writer, seconds: float) -> None:
+        self._writer, self._seconds = writer, seconds
+
+    async def keep(self, conversation: Conversation) -> Kept:
+        """Wait until it is committed, but not long: `collected` is true only of what is on disk."""
+        try:
+            waiting = asyncio.wrap_future(self._writer.submit(conversation))
+        except (CaptureFull, StoreUnavailable) as error:
+            return Kept(False, reason=_reason(error))
+        waiting.add_done_callback(_note)
+        done, _ = await asyncio.wait({waiting}, timeout=self._seconds)  # cancels nothing: the commit goes on without us
+        if not done:
+            return Kept(False, reason="store_slow")
+        failure = waiting.exception()
+        if failure is not None:
+            return Kept(False, reason=_reason(failure))
+        captured = waiting.result()
+        return Kept(captured.collected, captured.eligible, captured.reason)
+
+    def keep_later(self, conversation: Conversation) -> None:
+        """Hand over what a client that has left will not be told of."""
+        try:
+            self._writer.submit(conversation).add_done_callback(_note)
+        except (CaptureFull, StoreUnavailable) as error:
+            log.warning("a reply nobody waited for was not stored: %s", _reason(error))
+
+
+def _reason(error: BaseException) -> str:
+    return "queue_full" if isinstance(error, CaptureFull) else "store_unavailable"
+
+
+def _note(done: "asyncio.Future[Captured] | Future[Captured]") -> None:
+    if not done.cancelled() and (error := done.exception()):
+        log.warning("a conversation was not stored: %s", error)

@@ -1,0 +1,130 @@
+"""The loop as seen and steered from outside: status, training, events, settings."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import JSONResponse, Response
+
+from core.live_settings import LiveSettings
+from resources.store import Store
+from serve import figures
+from serve.bodies import body_as, documented, parse_json, read_bytes
+from serve.errors import ApiError
+from serve.limits import Gate, IngressLimits
+from serve.live_view import LiveView
+from serve.schema import EventsQuery, FinetuneBody, HistoryQuery
+from serve.store_door import StoreDoor
+from serve.streams import EventStream
+from serve.turn import event
+
+
+def loop_routes(
+    door: StoreDoor, live: LiveView, limits: IngressLimits, *, has_teacher: bool, progress_seconds: float = 1.0
+) -> APIRouter:
+    routes = APIRouter(prefix="/mlops", tags=["Loop"])
+    watchers = Gate("progress streams", limits.progress_streams)
+
+    @routes.get("/status")
+    async def status() -> dict[str, Any]:
+        """What was collected, what is being trained, and how well that went so far."""
+        return await door.ask(figures.status)
+
+    @routes.post("/finetune", status_code=202, openapi_extra=documented(FinetuneBody))
+    async def finetune(request: Request) -> Response:
+        """Ask for a run; it is never waited for. 409 says what is missing."""
+        wish = await body_as(FinetuneBody, request, limits.body_bytes)
+        key = request.headers.get("idempotency-key")
+        answer = await door.ask(lambda store: _ask_for_run(store, wish, key))
+        return JSONResponse(answer, 202)
+
+    @routes.get("/training-progress")
+    async def training_progress(request: Request) -> Response:
+        """Step, loss and time left; with `Accept: text/event-stream` again whenever it changed."""
+        if "text/event-stream" not in request.headers.get("accept", ""):
+            return JSONResponse(await door.ask(figures.progress))
+        events = _watch(door, watchers, progress_seconds)
+        await anext(events)  # takes its place, or is turned away while there is still a status to say so
+        return EventStream(events)
+
+    @routes.get("/training-history")
+    async def training_history(query: Annotated[HistoryQuery, Query()]) -> list[dict[str, Any]]:
+        """Every version, newest first, with its verdict and the reasons."""
+        versions = await door.ask(lambda store: store.versions.history(query.limit, query.offset))
+        return [figures.history_row(version) for version in versions]
+
+    @routes.get("/events")
+    async def events(query: Annotated[EventsQuery, Query()]) -> list[dict[str, Any]]:
+        """What happened, newest first; with `after`, what followed that id."""
+        page = await door.ask(lambda store: store.events.page(query.limit, query.after, query.type))
+        return [figures.event_row(found) for found in page]
+
+    @routes.get("/settings")
+    async def settings() -> dict[str, Any]:
+        """All live settings; of the webhook only whether it is set."""
+        return (await door.ask(lambda store: store.settings.get())).public()
+
+    @routes.post("/settings", openapi_extra=documented(LiveSettings))
+    async def change_settings(request: Request) -> dict[str, Any]:
+        """Change some of them; they count from the next tick."""
+        wanted = parse_json(await read_bytes(request, limits.body_bytes))
+        if not isinstance(wanted, dict):
+            raise ApiError(422, "the body: expected an object of settings", code="invalid_value")
+        if wanted.get("answer_with") == "teacher" and not has_teacher:
+            message = "answer_with: expected a configured teacher, found none: set OPENAI_API_KEY or OPENAI_BASE_URL"
+            raise ApiError(422, message, param="answer_with", code="invalid_value")
+        changed = await door.ask(lambda store: store.settings.change(wanted, by="POST /mlops/settings"))
+        live.settings = changed
+        return changed.public()
+
+    return routes
+
+
+def _ask_for_run(store: Store, wish: FinetuneBody, key: str | None) -> dict[str, Any]:
+    live, waiting = store.settings.get(), store.conversations.waiting()
+    obstacle = _obstacle(live, waiting, wish.force)
+    if obstacle:
+        raise ApiError(409, obstacle, code="nothing_to_train")
+    trigger = store.triggers.add("api", wish.force, {"backup_existing": wish.backup_existing}, key)
+    running = store.versions.unfinished()
+    behind = f"; it begins when v{running.n} is finished" if running else ""
+    return {
+        "accepted": True,
+        "trigger_id": trigger.id,
+        "state": "queued" if trigger.created else "already_queued",
+        "version": trigger.version,
+        "waiting": waiting,
+        "reason": f"{waiting} eligible conversations wait{behind}",
+    }
+
+
+def _obstacle(live: LiveSettings, waiting: int, force: bool) -> str | None:
+    """Why asking for a run now would never lead to one."""
+    if not live.finetune_enabled:
+        return "Expected finetune_enabled=true, found false: change it by POST /mlops/settings"
+    if waiting == 0:
+        return "Expected eligible conversations that wait, found none: nothing can be trained, not even by force"
+    missing = live.finetune_batch_size - waiting
+    if missing > 0 and not force:
+        found = f"found {waiting}: {missing} missing; `force` trains on what there is"
+        return f"Expected {live.finetune_batch_size} eligible conversations, {found}"
+    return None
+
+
+async def _watch(door: StoreDoor, watchers: Gate, seconds: float) -> AsyncGenerator[str, None]:
+    """A first empty comment, then an event whenever something changed and a comment when nothing did for long."""
+    with watchers.place():
+        yield ": open\n\n"
+        last, quiet = "", 0.0
+        while True:
+            now = json.dumps(await door.ask(figures.progress))
+            quiet = 0.0 if now != last else quiet + seconds
+            if now != last:
+                yield event(now)
+            elif quiet >= 15.0:
+                quiet = 0.0
+                yield ": still here\n\n"
+            last = now
+            await asyncio.sleep(seconds)

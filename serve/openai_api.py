@@ -1,0 +1,99 @@
+"""The OpenAI routes: chat completions, models, and feedback on a reply."""
+
+from typing import Any, cast
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from serve.answering import Answering, Opened
+from serve.bodies import body_as, documented
+from serve.errors import ApiError
+from serve.keeper import Kept
+from serve.limits import IngressLimits
+from serve.messages import asked
+from serve.schema import ChatCompletionBody, FeedbackBody
+from serve.store_door import StoreDoor
+from serve.streams import EventStream
+from serve.turn import Turn
+
+# Ignoring these would answer another question than the one asked.
+_NOT_UNDERSTOOD = ("tools", "tool_choice", "functions", "function_call", "audio", "modalities", "prediction")
+
+
+def openai_routes(answering: Answering, door: StoreDoor, limits: IngressLimits) -> APIRouter:
+    routes = APIRouter(tags=["OpenAI"])
+
+    @routes.post("/v1/chat/completions", openapi_extra=documented(ChatCompletionBody))
+    async def chat_completions(request: Request) -> Response:
+        """A reply of `production`, `base`, `teacher` or a version such as `v3`, streamed or whole."""
+        body = await body_as(ChatCompletionBody, request, limits.body_bytes, status=400)
+        turn = turn_of(body, limits)
+        return await _streamed(answering, turn) if body.stream else await _whole(answering, turn)
+
+    @routes.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        """Every name that `model` may have now."""
+        return {"object": "list", "data": [_model(name) for name in answering.names()]}
+
+    @routes.get("/v1/models/{name}")
+    async def model(name: str) -> dict[str, Any]:
+        """One of them."""
+        if name not in answering.names():
+            known = ", ".join(answering.names())
+            raise ApiError(404, f"Expected one of {known}, found another model", param="model", code="model_not_found")
+        return _model(name)
+
+    @routes.post("/v1/feedback", openapi_extra=documented(FeedbackBody))
+    async def feedback(request: Request) -> dict[str, Any]:
+        """Rating or thumb, comment, corrected reply: what makes one of our own replies worth training on."""
+        said = (await body_as(FeedbackBody, request, limits.body_bytes)).feedback()
+        saved = await door.ask(lambda store: store.conversations.feedback(said))
+        return saved.model_dump(mode="json")
+
+    return routes
+
+
+def turn_of(body: ChatCompletionBody, limits: IngressLimits) -> Turn:
+    """Raises ApiError 400 for what cannot be asked."""
+    found = next((name for name in _NOT_UNDERSTOOD if (body.model_extra or {}).get(name)), None)
+    if found:
+        raise ApiError(400, f"{found}: not supported here, remove it", param=found, code="unsupported_parameter")
+    wished = body.max_completion_tokens or body.max_tokens
+    if wished and wished > limits.most_tokens:
+        message = f"max_tokens: expected at most {limits.most_tokens}, found {wished}"
+        raise ApiError(400, message, param="max_tokens", code="invalid_value")
+    metadata = body.metadata
+    return Turn(
+        messages=asked(body.messages, limits.messages),
+        source="openai",
+        model=body.model,
+        parameters={**body.parameters(), "max_tokens": wished or limits.default_tokens},
+        user_id=body.user,
+        session_id=metadata.session_id if metadata else None,
+        thread_id=metadata.conversation_id if metadata else None,
+        keep=body.store is not False,
+    )
+
+
+def truth(model: str, turn: Turn, kept: Kept) -> dict[str, str]:
+    """The headers of every reply: who wrote it, its conversation, and whether that is in the store."""
+    return {
+        "x-whetstone-model": model,
+        "x-whetstone-conversation": turn.id,
+        "x-whetstone-collected": str(kept.collected).lower(),
+    }
+
+
+async def _whole(answering: Answering, turn: Turn) -> Response:
+    reply = await answering.reply(turn)
+    return JSONResponse(reply.body, headers=truth(reply.model, turn, reply.kept))
+
+
+async def _streamed(answering: Answering, turn: Turn) -> Response:
+    stream = answering.stream(turn)
+    opened = cast(Opened, await anext(stream))  # the first item of a stream is its head
+    return EventStream(stream, truth(opened.model, turn, opened.kept))
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "whetstone"}

@@ -1,0 +1,86 @@
+"""One turn of a chat on its way through the ingress, and what becomes of its reply."""
+
+import json
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from core.conversation import Conversation, Message, Provenance
+from serve.engine_client import Body
+
+DONE = "[DONE]"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What was asked; `keep` is False where the client does not want it stored. The id names its conversation."""
+
+    messages: tuple[Message, ...]
+    source: str
+    model: str = "production"
+    parameters: dict[str, Any] = field(default_factory=dict)
+    user_id: str | None = None
+    session_id: str | None = None
+    thread_id: str | None = None
+    keep: bool = True
+    id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
+    asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def body(self, model: str, stream: bool) -> Body:
+        """What the engine gets."""
+        messages = [{"role": message.role, "content": message.content} for message in self.messages]
+        return {**self.parameters, "model": model, "messages": messages, "stream": stream}
+
+    def conversation(self, reply: str, model: str, provenance: Provenance, complete: bool) -> Conversation:
+        return Conversation(
+            id=self.id,
+            messages=self.messages,
+            reply=storable(reply),
+            user_id=self.user_id,
+            session_id=self.session_id,
+            thread_id=self.thread_id,
+            source=self.source,
+            provenance=provenance,
+            model=model,
+            complete=complete,
+            created_at=self.asked_at,
+        )
+
+
+@dataclass
+class Draft:
+    """The reply as far as it has come; of several choices the first is the one that is kept."""
+
+    text: str = ""
+    finish: str | None = None
+    failed: bool = False
+    stored: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Said to its end: an answer cut at the token limit would teach to stop early."""
+        return self.finish == "stop" and not self.failed
+
+    def read(self, choices: Any) -> None:
+        """Take over one chunk of a stream, or a whole answer."""
+        for choice in choices if isinstance(choices, list) else ():
+            if choice.get("index", 0) == 0:
+                said = choice.get("delta") or choice.get("message") or {}
+                self.text += said.get("content") or ""
+                self.finish = choice.get("finish_reason") or self.finish
+
+
+def storable(text: str) -> str:
+    """Without what the store cannot hold: NUL and half characters."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def events(item: str) -> list[str]:
+    """The data of each server-sent event in a piece of a stream."""
+    return [line.removeprefix("data:").strip() for line in item.splitlines() if line.startswith("data:")]
+
+
+def event(data: Any) -> str:
+    """One server-sent event."""
+    return f"data: {data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)}\n\n"

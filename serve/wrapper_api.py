@@ -1,0 +1,79 @@
+"""`POST /predict` and `POST /invoke`: the configured wrapper's `predict`, whose model calls go through the engine."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from serve.answering import Answering, Reply
+from serve.bodies import body_as, documented
+from serve.errors import ApiError
+from serve.limits import IngressLimits
+from serve.messages import asked
+from serve.openai_api import truth
+from serve.schema import WrapperBody
+from serve.turn import Turn
+
+Complete = Callable[[Sequence[dict[str, str]]], str]
+
+
+class Predicts(Protocol):
+    """What is needed of a `wrappers.base.ModelWrapper`."""
+
+    def predict(self, input_data: Any) -> Any: ...
+
+
+def wrapper_routes(answering: Answering, make: Callable[[Complete], Predicts], limits: IngressLimits) -> APIRouter:
+    """`make` builds the wrapper around a function that answers messages."""
+    routes = APIRouter(tags=["Wrapper"])
+
+    @routes.post("/predict", openapi_extra=documented(WrapperBody))
+    @routes.post("/invoke", openapi_extra=documented(WrapperBody))
+    async def predict(request: Request) -> Response:
+        """What the wrapper makes of `input`, and the version that answered for it."""
+        body = await body_as(WrapperBody, request, limits.body_bytes)
+        call = _Call(answering, body, limits)
+        try:
+            output = await asyncio.to_thread(make(call.complete).predict, body.model_dump(exclude_none=True))
+        except ValueError as error:
+            raise ApiError(422, f"input: {error}"[:500], param="input", code="invalid_value") from None
+        finally:
+            call.cancel()
+        model = call.reply.model if call.reply else answering.champion()
+        version = int(model[1:]) if model[1:].isdecimal() else None
+        headers = truth(model, call.turn, call.reply.kept) if call.reply and call.turn else {}
+        return JSONResponse({"output": output, "model": model, "version": version}, headers=headers)
+
+    return routes
+
+
+class _Call:
+    """One prediction: its thread asks, the event loop answers."""
+
+    def __init__(self, answering: Answering, body: WrapperBody, limits: IngressLimits) -> None:
+        self.reply: Reply | None = None
+        self.turn: Turn | None = None
+        self._answering, self._body, self._limits = answering, body, limits
+        self._loop = asyncio.get_running_loop()
+        self._running: Future[Reply] | None = None
+
+    def complete(self, messages: Sequence[dict[str, str]]) -> str:
+        """Called in the wrapper's thread."""
+        self.turn = Turn(
+            messages=asked(messages, self._limits.messages),
+            source="predict",
+            parameters={"max_tokens": self._limits.default_tokens},
+            user_id=self._body.user_id,
+            session_id=self._body.session_id,
+        )
+        self._running = asyncio.run_coroutine_threadsafe(self._answering.reply(self.turn), self._loop)
+        self.reply = self._running.result()
+        return self.reply.text
+
+    def cancel(self) -> None:
+        """A client that left is not answered for."""
+        if self._running:
+            self._running.cancel()

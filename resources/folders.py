@@ -48,6 +48,16 @@ def publish(staging: Path, final: Path, manifest: Manifest) -> None:
     _sync(final.parent)
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a single file so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    staging.write_text(text, encoding="utf-8")
+    _sync(staging)
+    staging.rename(path)
+    _sync(path.parent)
+
+
 def is_whole(folder: Path) -> bool:
     """Whether every file of the manifest is there and unchanged, and nothing else is."""
     try:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.manifest import Manifest
+from core.manifest import Kind, Manifest
+from core.recipe import Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +18,38 @@ logger = logging.getLogger(__name__)
 
 TENSORS = "training.safetensors"
 STATE = "state.json"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a training belongs to; a state is only continued by a training of the same origin."""
+
+    version: int
+    base_fingerprint: str
+    dataset_hash: str
+    recipe: Recipe
+    parent: int | None = None
+    library_versions: dict[str, str] = field(default_factory=dict)
+
+    def manifest(self, kind: Kind, files: dict[str, str], **fields: Any) -> Manifest:
+        """The manifest of a folder that this training publishes."""
+        return Manifest(
+            kind=kind,
+            version=self.version,
+            files=files,
+            base_fingerprint=self.base_fingerprint,
+            dataset_hash=self.dataset_hash,
+            recipe=self.recipe.model_dump(mode="json"),
+            seed=self.recipe.seed,
+            library_versions=self.library_versions,
+            parent=self.parent,
+            **fields,
+        )
+
+    def led_to(self, manifest: Manifest) -> bool:
+        """Whether `manifest` is of the same base, dataset, recipe and starting point."""
+        mine = (self.base_fingerprint, self.dataset_hash, self.recipe.model_dump(mode="json"), self.parent)
+        return mine == (manifest.base_fingerprint, manifest.dataset_hash, manifest.recipe, manifest.parent)
 
 
 @dataclass(frozen=True)
@@ -46,8 +79,8 @@ class Checkpoints:
         self._hashes = hashes
         self._keep = keep
 
-    def save(self, state: TrainingState, origin: Manifest) -> Path:
-        """Publish `state` as step-000040; `origin` names what it belongs to, its files are filled in here."""
+    def save(self, state: TrainingState, origin: Origin) -> Path:
+        """Publish `state` as step-000040 or the like."""
         from safetensors.torch import save_file
 
         final = self._folder / f"step-{state.step:06d}"
@@ -58,9 +91,8 @@ class Checkpoints:
             {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}, staging / TENSORS
         )
         (staging / STATE).write_text(json.dumps({"step": state.step, "figures": state.figures}), encoding="utf-8")
-        counts = {**origin.counts, "step": state.step}
-        manifest = origin.model_copy(update={"kind": "checkpoint", "files": self._hashes(staging), "counts": counts})
-        self._publish(staging, final, manifest)
+        counts = {"step": state.step}
+        self._publish(staging, final, origin.manifest("checkpoint", self._hashes(staging), counts=counts))
         self._remove_old()
         return final
 

@@ -31,7 +31,7 @@ def mean_losses(model: Any, conversations: Sequence[Rendered], row_tokens: int) 
             owners = torch.tensor(row)[batch.owners.cpu()]
             sums.index_add_(0, owners, token_losses(model, batch).double().cpu())
             counts.index_add_(0, owners, torch.ones(len(owners), dtype=torch.float64))
-    return (sums / counts).tolist()
+    return [float(loss) for loss in sums / counts]
 
 
 class AdapterScorer:

@@ -5,10 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.manifest import Manifest
 from core.recipe import Recipe
 from core.rendering import IGNORED, Rendered
-from wrappers.checkpoints import Checkpoints, TrainingState
+from wrappers.checkpoints import Checkpoints, Origin, TrainingState
 from wrappers.lora_model import differs, token_losses, trainable
 from wrappers.packing import Batch, collate
 from wrappers.plan import Step, learning_rate, plan
@@ -19,15 +18,15 @@ if TYPE_CHECKING:
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-class TrainingImpossibleError(ValueError):
+class TrainingImpossible(ValueError):
     """The data cannot be trained on: nothing in it, or nothing in it is a label."""
 
 
-class TrainingFailedError(RuntimeError):
+class TrainingFailed(RuntimeError):
     """Training went wrong in a way that must not be published: loss not finite, or adapter unchanged."""
 
 
-class TrainingInterruptedError(Exception):
+class TrainingInterrupted(Exception):
     """Training was asked to stop and has saved where it is."""
 
     def __init__(self, step: int, total: int) -> None:
@@ -64,7 +63,7 @@ class Checkpointing:
     """Where states go and how often; `origin` names dataset, base and recipe they belong to."""
 
     checkpoints: Checkpoints
-    origin: Manifest
+    origin: Origin
     seconds: float = 15.0
 
 
@@ -100,14 +99,14 @@ class LoraTraining:
         on_step: Callable[[StepReport], None] = lambda report: None,
         interrupted: Callable[[], bool] = lambda: False,
     ) -> TrainingResult:
-        """Train to the end; TrainingInterruptedError after saving when `interrupted` says so between two steps."""
+        """Train to the end; TrainingInterrupted after saving when `interrupted` says so between two steps."""
         self._model.train()
         clock = _Clock([self._tokens(step) for step in self._steps[self._done :]])
         saved = time.monotonic()
         for step in self._steps[self._done :]:
             if interrupted():
                 self._save(checkpointing)
-                raise TrainingInterruptedError(self._done, self.total_steps)
+                raise TrainingInterrupted(self._done, self.total_steps)
             rate = learning_rate(self._done, self.total_steps, self._recipe)
             loss = self._one_step(step, rate)
             self._done += 1
@@ -118,7 +117,7 @@ class LoraTraining:
                 self._save(checkpointing)
                 saved = time.monotonic()
         if not differs(self._model, self._start):
-            raise TrainingFailedError(f"Expected the adapter to change in {self.total_steps} steps, found it unchanged")
+            raise TrainingFailed(f"Expected the adapter to change in {self.total_steps} steps, found it unchanged")
         self._model.eval()
         return self._result(clock)
 
@@ -154,7 +153,7 @@ class LoraTraining:
         loss = sum(self._backward(batch, labels) for batch in batches)
         norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), self._recipe.gradient_clip)
         if not (torch.isfinite(norm) and torch.isfinite(torch.tensor(loss))):
-            raise TrainingFailedError(
+            raise TrainingFailed(
                 f"Expected a finite loss and gradient at step {self._done + 1} of {self.total_steps}, found "
                 f"loss {loss} and gradient norm {float(norm)}: lower the learning rate ({self._recipe.learning_rate})"
             )
@@ -172,7 +171,7 @@ class LoraTraining:
         return float(loss.detach())
 
     def _save(self, checkpointing: Checkpointing | None) -> None:
-        if checkpointing:
+        if checkpointing and self._done:
             checkpointing.checkpoints.save(self.state(), checkpointing.origin)
 
     def _tokens(self, step: Step) -> int:
@@ -211,9 +210,9 @@ class _Clock:
 
 def _demand_labels(conversations: Sequence[Rendered]) -> None:
     if not conversations:
-        raise TrainingImpossibleError("Expected at least one conversation to train on, found none")
+        raise TrainingImpossible("Expected at least one conversation to train on, found none")
     if all(label == IGNORED for conversation in conversations for label in conversation.labels[1:]):
-        raise TrainingImpossibleError(
+        raise TrainingImpossible(
             f"Expected labels on the replies of {len(conversations)} conversations, found every token masked: "
             "the chat template does not mark the reply"
         )

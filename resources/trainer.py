@@ -1,0 +1,173 @@
+"""The trainer as its own process: started for one stage, watched, and never left behind."""
+
+import json
+import os
+import signal
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from resources.progress import Progress
+from resources.store_errors import Fenced, StoreUnavailable
+from resources.versions import Claim
+
+Stage = Literal["train", "evaluate"]
+ErrorClass = Literal["OUT_OF_MEMORY", "DATASET_ERROR", "DISK_ERROR", "INTERRUPTED", "GPU_ERROR", "UNKNOWN_ERROR"]
+
+# Exit statuses of train.py beside 0 and 1.
+FENCED_OUT = 76
+INTERRUPTED = 143
+
+_TAIL_BYTES = 64 * 1024
+
+
+class TrainerFailed(RuntimeError):
+    """The trainer ended without finishing its stage."""
+
+    def __init__(self, error_class: ErrorClass, message: str, returncode: int) -> None:
+        super().__init__(f"{error_class}: {message}")
+        self.error_class = error_class
+        self.message = message
+        self.returncode = returncode
+
+
+class Trainer(ABC):
+    @abstractmethod
+    def run(self, stage: Stage, claim: Claim, on_progress: Callable[[Progress], None] = lambda progress: None) -> None:
+        """Finish one stage of a version; TrainerFailed says why not, Fenced that the claim is lost."""
+
+
+class TrainerProcess(Trainer):
+    """Runs `command --stage … --version … --fence … --parent …` in a session of its own.
+
+    The trainer asks the kernel for SIGTERM when the thread that called `run` dies (`resources.process`); it outlives a
+    SIGKILL of this process only for the time it needs to save its checkpoint.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        log_dir: Path,
+        latest: Callable[[], Progress | None] = lambda: None,
+        environment: Mapping[str, str] | None = None,
+        poll_seconds: float = 0.5,
+        grace_seconds: float = 30.0,
+    ) -> None:
+        self._command = list(command)
+        self._log_dir = log_dir
+        self._latest = latest
+        self._environment = None if environment is None else dict(environment)
+        self._poll_seconds = poll_seconds
+        self._grace_seconds = grace_seconds
+
+    def run(self, stage: Stage, claim: Claim, on_progress: Callable[[Progress], None] = lambda progress: None) -> None:
+        self._log_dir.mkdir(parents=True, exist_ok=True)
+        errors = self._log_dir / f"trainer-v{claim.n}.err"
+        kills = _kernel_kills()
+        returncode = self._wait(self._start(stage, claim, errors), claim.n, on_progress)
+        if returncode == FENCED_OUT:
+            raise Fenced(f"The trainer of v{claim.n} stopped: fence {claim.fence} is no longer the newest")
+        if returncode:
+            raise _failure(returncode, errors, killed_for_memory=_kernel_kills() > kills)
+
+    def _start(self, stage: Stage, claim: Claim, errors: Path) -> "subprocess.Popen[bytes]":
+        arguments = ["--stage", stage, "--version", str(claim.n), "--fence", str(claim.fence)]
+        with errors.open("wb") as sink:
+            process = subprocess.Popen(
+                [*self._command, *arguments, "--parent", str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                env=self._environment,
+                start_new_session=True,
+            )
+        _prefer_for_memory_kill(process.pid)
+        return process
+
+    def _wait(self, process: "subprocess.Popen[bytes]", n: int, on_progress: Callable[[Progress], None]) -> int:
+        seen: Progress | None = None
+        try:
+            while True:
+                try:
+                    return process.wait(self._poll_seconds)
+                except subprocess.TimeoutExpired:
+                    seen = self._relay(n, seen, on_progress)
+        except BaseException:
+            self._end(process)
+            raise
+
+    def _relay(self, n: int, seen: Progress | None, on_progress: Callable[[Progress], None]) -> Progress | None:
+        try:
+            progress = self._latest()
+        except StoreUnavailable:
+            return seen  # training goes on without an audience
+        if progress is None or progress == seen or progress.version not in (None, n):
+            return seen
+        on_progress(progress)
+        return progress
+
+    def _end(self, process: "subprocess.Popen[bytes]") -> None:
+        """SIGTERM to the whole group, time to save a checkpoint, then SIGKILL."""
+        _signal_group(process, signal.SIGTERM)
+        try:
+            process.wait(self._grace_seconds)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            _signal_group(process, signal.SIGKILL)
+            process.wait()
+
+
+def _signal_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    # the group may outlive its leader, and its number is not given out again while it does
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _prefer_for_memory_kill(pid: int) -> None:
+    """Should memory run out, the kernel ends the trainer, which has checkpoints, and not the engine or the store."""
+    try:
+        Path(f"/proc/{pid}/oom_score_adj").write_text("800", encoding="ascii")
+    except OSError:
+        return  # not Linux, or already gone: nothing depends on it
+
+
+def _kernel_kills() -> int:
+    """How many processes the kernel has ended for memory since it started; 0 where it does not say."""
+    try:
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+def _failure(returncode: int, errors: Path, *, killed_for_memory: bool) -> TrainerFailed:
+    said = _last_word(errors)
+    if said is not None:
+        return TrainerFailed(said["error_class"], said["message"], returncode)
+    if returncode == -signal.SIGKILL and killed_for_memory:
+        return TrainerFailed("OUT_OF_MEMORY", "The kernel ended the trainer: the machine ran out of memory", -9)
+    if returncode in (-signal.SIGTERM, INTERRUPTED, -signal.SIGINT):
+        return TrainerFailed("INTERRUPTED", "The trainer was told to stop", returncode)
+    how = f"by signal {-returncode}" if returncode < 0 else f"with status {returncode}"
+    return TrainerFailed("UNKNOWN_ERROR", f"The trainer ended {how} without a word; see {errors.name}", returncode)
+
+
+def _last_word(errors: Path) -> dict[str, ErrorClass] | None:
+    """The trainer's own account: the last line of its errors that is a JSON object with class and message."""
+    with errors.open("rb") as file:
+        file.seek(max(0, errors.stat().st_size - _TAIL_BYTES))
+        lines = file.read().decode(errors="replace").splitlines()
+    for line in reversed(lines):
+        try:
+            said = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(said, dict) and {"error_class", "message"} <= said.keys():
+            return said
+    return None

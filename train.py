@@ -1,0 +1,278 @@
+"""The trainer process: `python train.py --stage train|evaluate --version N --fence F`.
+
+It joins the store (fence, progress, stop) with the wrapper (LoRA), and publishes `adapters/vN` or
+`reports/vN/evaluation.json`. Exit status: 0 done, 1 failed, 76 fenced out, 143 interrupted.
+A failure says its class and message as the last line of stderr, in JSON.
+"""
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from core.gate import Evaluation
+from core.recipe import Recipe
+from resources import adapters, base_model, datasets, folders
+from resources.failures import DatasetUnusable, classify
+from resources.process import die_with_parent
+from resources.progress import Progress
+from resources.reference_sets import GENERAL, REPLAY, read_set
+from resources.settings import Settings, read_settings
+from resources.store import Store, open_store
+from resources.trainer import INTERRUPTED, ErrorClass
+from resources.trainer_guard import TrainerGuard
+from resources.versions import Claim, Version
+from wrappers.adapter_job import AdapterJob, library_versions, train_adapter
+from wrappers.checkpoints import Checkpoints, Origin
+from wrappers.evaluation import EvaluationJob, evaluate_adapter, refused
+from wrappers.lora_training import Checkpointing, StepReport, TrainingImpossible, TrainingInterrupted
+
+logger = logging.getLogger("train")
+
+PROGRESS_SECONDS = 1.0
+NICENESS = 5
+
+
+@dataclass(frozen=True)
+class Work:
+    """One version at one fence, and everything both stages need to know of it."""
+
+    settings: Settings
+    store: Store
+    claim: Claim
+    version: Version
+    base: Path
+    fingerprint: str
+
+    def folder(self, kind: str, n: int | None = None) -> Path:
+        """`kind` is one of the folders of the state: datasets, checkpoints, adapters, reports."""
+        return self.settings.state_dir / kind / f"v{n or self.claim.n}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _arguments(argv)
+    if arguments.parent:
+        die_with_parent(arguments.parent)
+    try:
+        settings = read_settings()
+        _log_to(settings, arguments.version)
+        _run(settings, arguments)
+    except BaseException as error:  # noqa: BLE001 - the last chance to say what happened in a form the parent reads
+        return _last_word(error)
+    return 0
+
+
+def _run(settings: Settings, arguments: argparse.Namespace) -> None:
+    os.nice(NICENESS)
+    base = base_model.resolve(settings.base_model, settings.models_dir)
+    fingerprint = base_model.fingerprint(base)
+    store = open_store(settings.database_url, live_defaults=settings.live(), lineage=fingerprint)
+    try:
+        version = store.versions.get(arguments.version)
+        claim = Claim(version.n, arguments.fence, version.attempts, version.state, resumed=True)
+        work = Work(settings, store, claim, version, base, fingerprint)
+        with TrainerGuard(store, claim) as guard:
+            {"train": train, "evaluate": evaluate}[arguments.stage](work, guard)
+    finally:
+        store.close()
+
+
+def train(work: Work, guard: TrainerGuard) -> None:
+    """Publish the adapter of the version; a whole one of the same dataset is kept."""
+    final = work.folder("adapters")
+    dataset_hash = _dataset_hash(work)
+    if _is_done(final, work, dataset_hash):
+        logger.info("v%d has its adapter already", work.claim.n)
+        return
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: guard.stop.set())
+    checkpoints = Checkpoints(
+        work.folder("checkpoints"), publish=folders.publish, check=folders.check, hashes=folders.hashes
+    )
+    origin = _origin(work, dataset_hash, checkpoints)
+    staging = final.with_name(f"{final.name}.tmp-{work.claim.fence}")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        trained = train_adapter(
+            _job(work, origin),
+            staging,
+            checkpointing=Checkpointing(checkpoints, origin, work.settings.checkpoint_seconds),
+            on_step=_Reporter(guard),
+            interrupted=guard.stop.is_set,
+        )
+        manifest = origin.manifest(
+            "adapter", folders.hashes(staging), counts=trained.counts(), details=trained.details()
+        )
+        guard.demand_hold()
+        adapters.publish(staging, final, manifest)
+        checkpoints.clear()
+        logger.info("v%d is trained: %s", work.claim.n, trained.result)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def evaluate(work: Work, guard: TrainerGuard) -> None:
+    """Write `evaluation.json`; it is measured anew each time, as the champion may have changed."""
+    began = time.monotonic()
+    result = _evaluation(work)
+    guard.demand_hold()
+    folders.write_whole(work.folder("reports") / "evaluation.json", result.model_dump_json(indent=1))
+    seconds = time.monotonic() - began
+    logger.info(
+        "v%d evaluated on %d + %d in %.1f s", result.version, len(result.held_out), len(result.general), seconds
+    )
+
+
+def _evaluation(work: Work) -> Evaluation:
+    candidate = work.folder("adapters")
+    try:
+        manifest = adapters.verify(candidate, work.fingerprint)
+    except adapters.AdapterRefused as error:
+        right_base = folders.read_manifest(candidate).base_fingerprint == work.fingerprint
+        return refused(work.claim.n, work.fingerprint, right_base=right_base, reason=str(error))
+    champion = work.store.champion.get().n
+    if champion is not None:
+        adapters.verify(work.folder("adapters", champion), work.fingerprint)
+    dataset = work.folder("datasets")
+    return evaluate_adapter(
+        EvaluationJob(
+            version=work.claim.n,
+            base=work.base,
+            base_fingerprint=work.fingerprint,
+            candidate=candidate,
+            champion=(champion, work.folder("adapters", champion)) if champion is not None else None,
+            held_out=datasets.read_held_out(dataset),
+            units=datasets.read_units(dataset),
+            general=read_set(GENERAL),
+            recipe=Recipe.model_validate(manifest.recipe),
+        )
+    )
+
+
+def _is_done(final: Path, work: Work, dataset_hash: str) -> bool:
+    try:
+        return adapters.verify(final, work.fingerprint).dataset_hash == dataset_hash
+    except adapters.AdapterRefused:
+        return False
+
+
+def _dataset_hash(work: Work) -> str:
+    try:
+        manifest = folders.check(work.folder("datasets"))
+    except folders.FolderRefused as error:
+        raise DatasetUnusable(str(error)) from error
+    if manifest.base_fingerprint != work.fingerprint:
+        raise DatasetUnusable(
+            f"Expected the dataset of v{work.claim.n} for base {work.fingerprint}, found {manifest.base_fingerprint}"
+        )
+    return manifest.dataset_hash or manifest.fingerprint()
+
+
+def _origin(work: Work, dataset_hash: str, checkpoints: Checkpoints) -> Origin:
+    """A version keeps the recipe it began with: settings changed since then count from the next version."""
+    recipe = work.settings.recipe(work.store.settings.get())
+    parent = work.version.parent if recipe.start_from == "champion" else None
+    fresh = Origin(work.claim.n, work.fingerprint, dataset_hash, recipe, parent, library_versions())
+    begun = checkpoints.newest()
+    if begun is None:
+        return fresh
+    manifest = begun[1]
+    try:
+        old = Recipe.model_validate(manifest.recipe)
+    except ValidationError:  # of another release
+        return fresh
+    kept = Origin(work.claim.n, work.fingerprint, dataset_hash, old, manifest.parent, library_versions())
+    return kept if kept.led_to(manifest) else fresh
+
+
+def _job(work: Work, origin: Origin) -> AdapterJob:
+    """From the base all accepted conversations are new; from the champion only this version's, and the rest replay."""
+    conversations = datasets.read_train(work.folder("datasets"))
+    replay = read_set(REPLAY)
+    start = _start(work, origin)
+    if start:
+        own = {row.conversation.id for row in work.store.versions.rows(work.claim.n)}
+        replay += [conversation for conversation in conversations if conversation.id not in own]
+        conversations = [conversation for conversation in conversations if conversation.id in own]
+    return AdapterJob(work.base, work.base.name, conversations, replay, origin.recipe, start)
+
+
+def _start(work: Work, origin: Origin) -> Path | None:
+    if origin.parent is None:
+        return None
+    folder = work.folder("adapters", origin.parent)
+    adapters.verify(folder, work.fingerprint)
+    return folder
+
+
+class _Reporter:
+    """Writes steps as progress, at most one a second and the last one always."""
+
+    def __init__(self, guard: TrainerGuard) -> None:
+        self._guard = guard
+        self._written = float("-inf")
+
+    def __call__(self, report: StepReport) -> None:
+        now = time.monotonic()
+        if now - self._written < PROGRESS_SECONDS and report.step < report.total_steps:
+            return
+        self._written = now
+        self._guard.report(
+            Progress(
+                step=report.step,
+                total_steps=report.total_steps,
+                loss=report.loss,
+                learning_rate=report.learning_rate,
+                tokens_per_second=report.tokens_per_second,
+                eta_seconds=report.eta_seconds,
+                stage="training",
+            )
+        )
+
+
+def _log_to(settings: Settings, version: int) -> None:
+    logs = settings.state_dir / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        filename=logs / f"trainer-v{version}.log",
+        level=settings.log_level,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    logging.captureWarnings(True)
+
+
+def _last_word(error: BaseException) -> int:
+    logger.error("The trainer failed", exc_info=error)
+    error_class = _class_of(error)
+    message = str(error) or type(error).__name__
+    sys.stderr.write(json.dumps({"error_class": error_class, "message": message}, ensure_ascii=False) + "\n")
+    return INTERRUPTED if error_class == "INTERRUPTED" else 1
+
+
+def _class_of(error: BaseException) -> ErrorClass:
+    if isinstance(error, TrainingInterrupted | KeyboardInterrupt):
+        return "INTERRUPTED"
+    return "DATASET_ERROR" if isinstance(error, TrainingImpossible) else classify(error)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Train or evaluate one version.")
+    parser.add_argument("--stage", choices=["train", "evaluate"], required=True)
+    parser.add_argument("--version", type=int, required=True)
+    parser.add_argument("--fence", type=int, required=True, help="the claim under which it works")
+    parser.add_argument("--parent", type=int, help="the process whose end ends this one")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""The lease on a version while one step works on it: taken, kept by a heartbeat, given back when the step breaks."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+
+from resources.store import Fenced, Store, StoreError, StoreUnavailable, VersionBusy, VersionStopped
+from resources.versions import MAX_ATTEMPTS, Claim
+
+HEARTBEAT_SECONDS = 1.0
+
+
+class NothingToDo(RuntimeError):
+    """There is no version to work on; the message says how one comes to be."""
+
+
+def begin(store: Store, owner: str, *, dead_beat: int | None = None, lease_seconds: float = 15.0) -> Claim:
+    """Claim the unfinished version, or everything that waits as a new one; NothingToDo when nothing waits."""
+    claim = mine(store, owner) or _claim(store, owner, dead_beat, lease_seconds)
+    if claim is None:
+        raise NothingToDo("Nothing eligible waits and no version is unfinished: send conversations first")
+    return claim
+
+
+def go_on(store: Store, owner: str, *, dead_beat: int | None = None, lease_seconds: float = 15.0) -> Claim:
+    """Claim the unfinished version, never a new one."""
+    if claim := mine(store, owner):
+        return claim
+    if store.versions.unfinished() is None:
+        raise NothingToDo("No version is unfinished: materialise raw_conversations first, it claims what waits")
+    claim = _claim(store, owner, dead_beat, lease_seconds)
+    if claim is None:
+        raise NothingToDo("The version was finished in this moment by another run: look at the last run")
+    return claim
+
+
+def mine(store: Store, owner: str) -> Claim | None:
+    """The claim this owner holds already."""
+    version = store.versions.unfinished()
+    if version is None or version.owner != owner or version.released or version.desired == "stop":
+        return None
+    return Claim(version.n, version.fence, version.attempts, version.state, resumed=version.attempts > 1)
+
+
+@contextmanager
+def holding(
+    store: Store, claim: Claim, *, keep: bool = True, heartbeat_seconds: float = HEARTBEAT_SECONDS
+) -> Iterator[Claim]:
+    """Beat while the body runs; an error counts as a failed attempt, an interruption only gives the lease back.
+
+    `keep`: the lease stays with its owner afterwards, for the next step of the same run.
+    """
+    done = Event()
+    beat = Thread(target=_beat, args=(store, claim, done, heartbeat_seconds), name=f"lease-v{claim.n}", daemon=True)
+    beat.start()
+    try:
+        yield claim
+    except BaseException as error:
+        _stop(done, beat)
+        _give_back(store, claim, error)
+        raise
+    _stop(done, beat)
+    if not keep:
+        store.versions.release(claim)
+
+
+def error_class_of(error: BaseException) -> str:
+    """The class the API reports: the error's own where it has one."""
+    own = getattr(error, "error_class", None)
+    if isinstance(own, str):
+        return own
+    return "DATASET_ERROR" if isinstance(error, ValueError) else "UNKNOWN_ERROR"
+
+
+def _claim(store: Store, owner: str, dead_beat: int | None, lease_seconds: float) -> Claim | None:
+    """Claim; where another owner holds the version and nobody watched it so far, watch it for one lease."""
+    try:
+        return store.versions.claim(owner, dead_beat=dead_beat)
+    except VersionStopped:
+        raise
+    except VersionBusy as busy:
+        if dead_beat is not None or not _stays_still(store, busy, lease_seconds):
+            raise
+        return store.versions.claim(owner, dead_beat=busy.beat)
+
+
+def _stays_still(
+    store: Store,
+    busy: VersionBusy,
+    lease_seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> bool:
+    """Whether the beat does not change for a whole lease on our own clock."""
+    end = clock() + lease_seconds
+    while clock() < end:
+        pause(min(0.5, lease_seconds / 4))
+        version = store.versions.unfinished()
+        if version is None or version.n != busy.n or version.released:
+            return True
+        if version.beat != busy.beat:
+            return False
+    return True
+
+
+def _beat(store: Store, claim: Claim, done: Event, seconds: float) -> None:
+    while not done.wait(seconds):
+        try:
+            if not store.versions.hold(claim):
+                return
+        except StoreUnavailable:
+            continue
+
+
+def _stop(done: Event, beat: Thread) -> None:
+    done.set()
+    beat.join()
+
+
+def _give_back(store: Store, claim: Claim, error: BaseException) -> None:
+    try:
+        if isinstance(error, Fenced):
+            return
+        if isinstance(error, VersionStopped) or not isinstance(error, Exception):
+            store.versions.release(claim)
+        else:
+            store.versions.fail(claim, error_class_of(error), str(error), max_attempts=MAX_ATTEMPTS)
+    except StoreError as second:
+        error.add_note(f"The lease on v{claim.n} was not given back ({second}): it is taken over when it is dead")

@@ -1,0 +1,120 @@
+"""The pictures of a report, drawn without a display."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from core.gate import Check, Evaluation, PairedLoss
+from resources.progress import Progress
+
+BETTER = "#1b7f79"
+WORSE = "#d1662b"
+INK = "#22313f"
+FAINT = "#9fb3c8"
+DPI = 110
+
+
+def loss_curve(curve: Sequence[Progress], path: Path) -> Path:
+    """Training loss of every step, and its running mean."""
+    points = [(report.step, report.loss) for report in curve if report.loss is not None and math.isfinite(report.loss)]
+    figure, axes = _figure(7.2, 3.4)
+    if points:
+        steps, losses = [step for step, _ in points], [loss for _, loss in points]
+        smooth = _running_mean(losses)
+        axes.plot(steps, losses, color=FAINT, linewidth=1, label="each step")
+        axes.plot(steps, smooth, color=BETTER, linewidth=2.2, label="running mean")
+        axes.annotate(
+            f"{smooth[-1]:.2f}", (steps[-1], smooth[-1]), xytext=(6, 0), textcoords="offset points", va="center",
+            color=BETTER, fontweight="bold",
+        )  # fmt: skip
+        axes.set_xlim(left=min(steps), right=max(steps) + max(1, 0.06 * len(steps)))
+        axes.legend(frameon=False, loc="upper right")
+    _label(axes, "Training loss", "optimiser step", "loss (nats per reply token)")
+    return _save(figure, path)
+
+
+def differences(evaluation: Evaluation, checks: Sequence[Check], path: Path) -> Path:
+    """Each conversation's change of loss against what serves now, sorted, for held-out and general set."""
+    figure, (left, right) = _figure(10.4, 3.9, columns=2)
+    by_name = {check.name: check for check in checks}
+    reference = "the base" if evaluation.champion is None else f"v{evaluation.champion}"
+    for axes, title, pairs, check in (
+        (left, "Held-out conversations", evaluation.held_out, by_name.get("held_out_loss_vs_champion")),
+        (right, "General set", evaluation.general, by_name.get("general_non_inferiority")),
+    ):
+        _bars(axes, changes(pairs, evaluation.champion), check)
+        _label(
+            axes, title, "conversations, sorted by change", f"loss of v{evaluation.version} − {reference} (nats/token)"
+        )
+        _say_counts(axes, changes(pairs, evaluation.champion))
+    return _save(figure, path)
+
+
+def changes(pairs: Sequence[PairedLoss], champion: int | None) -> list[float]:
+    """Candidate minus reference, sorted, without what could not be measured."""
+    found = [
+        pair.candidate - reference
+        for pair in pairs
+        if (reference := pair.base if champion is None else pair.champion) is not None
+    ]
+    return sorted(change for change in found if math.isfinite(change))
+
+
+def _bars(axes: Any, values: Sequence[float], check: Check | None) -> None:
+    colours = [BETTER if value < 0 else WORSE for value in values]
+    axes.bar(range(1, len(values) + 1), values, width=1.0, color=colours, linewidth=0)
+    axes.axhline(0, color=INK, linewidth=0.8)
+    if check is None or check.estimate is None or check.lower is None or check.upper is None:
+        return
+    axes.axhspan(check.lower, check.upper, color=INK, alpha=0.15, linewidth=0, zorder=3)
+    mean = f"mean {check.estimate:+.3f} ({check.lower:+.3f} to {check.upper:+.3f})"
+    axes.axhline(check.estimate, color=INK, linewidth=1.6, linestyle="--", zorder=4, label=mean)
+    if check.name == "general_non_inferiority" and check.threshold is not None:
+        axes.axhline(
+            check.threshold, color=INK, linewidth=1.4, linestyle=":", zorder=4,
+            label=f"most that may be lost {check.threshold:+.3f}",
+        )  # fmt: skip
+    axes.legend(frameon=False, loc="upper left", fontsize=8.5)
+
+
+def _say_counts(axes: Any, values: Sequence[float]) -> None:
+    better = sum(value < 0 for value in values)
+    text = f"{better} better, {len(values) - better} not" if values else "nothing measured"
+    axes.text(0.98, 0.04, text, transform=axes.transAxes, ha="right", va="bottom", color=INK, fontsize=9)
+
+
+def _running_mean(values: Sequence[float]) -> list[float]:
+    """Exponential, over about a twentieth of the run, so that short and long runs look alike."""
+    keep = 1.0 - 1.0 / max(3.0, len(values) / 20.0)
+    smooth, total, weight = [], 0.0, 0.0
+    for value in values:
+        total, weight = keep * total + value, keep * weight + 1.0
+        smooth.append(total / weight)
+    return smooth
+
+
+def _figure(width: float, height: float, columns: int = 1) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(1, columns)
+
+
+def _label(axes: Any, title: str, x: str, y: str) -> None:
+    axes.set_title(title, loc="left", color=INK, fontweight="bold", fontsize=11)
+    axes.set_xlabel(x, color=INK)
+    axes.set_ylabel(y, color=INK)
+    axes.grid(axis="y", color="#e4eaf0", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _save(figure: Any, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = path.with_name(f"{path.name}.tmp")
+    figure.savefig(staging, format="png", metadata={"Software": None})
+    return staging.replace(path)

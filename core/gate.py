@@ -93,12 +93,12 @@ class _Question:
         )
 
     def change(self, interval: Interval) -> str:
-        """Such as: v2 loses 0.312 nats a token less than v1 on 40 held-out conversations of 25 clusters (…)."""
-        direction = "less" if interval.estimate < 0 else "more"
+        """Such as: the loss of v2 is 0.312 nats a token lower than that of v1 on 40 held-out conversations (…)."""
+        direction = "lower" if interval.estimate < 0 else "higher"
         return (
-            f"v{self.evaluation.version} loses {abs(interval.estimate):.3f} nats a token {direction} than "
-            f"{self.reference} on {len(self.pairs)} {self.where} conversations of {len(set(self.units))} clusters "
-            f"(change between {interval.lower:+.3f} and {interval.upper:+.3f}"
+            f"the loss of v{self.evaluation.version} is {abs(interval.estimate):.3f} nats a token {direction} than "
+            f"that of {self.reference} on {len(self.pairs)} {self.where} conversations of "
+            f"{len(set(self.units))} clusters (change between {interval.lower:+.3f} and {interval.upper:+.3f}"
         )
 
 
@@ -151,7 +151,7 @@ def _better(name: str, question: _Question) -> Check:
     if few:
         chance = paired_permutation(differences, question.units)
         figures |= {"p_value": chance, "threshold": thresholds.alpha}
-        passed, rule = chance <= thresholds.alpha, f"p = {chance:.4f}, at most {thresholds.alpha:g} is needed"
+        passed, rule = chance <= thresholds.alpha, f"{_shown(chance)}, at most {thresholds.alpha:g} is needed"
     else:
         figures |= {"threshold": 0.0}
         passed, rule = interval.upper < 0.0, "the upper bound must be below 0"
@@ -177,3 +177,7 @@ def _not_worse(name: str, question: _Question, margin: float) -> Check:
         upper=interval.upper,
         threshold=margin,
     )
+
+
+def _shown(chance: float) -> str:
+    return "p < 0.0001" if chance < 0.0001 else f"p = {chance:.4f}"

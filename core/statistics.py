@@ -60,7 +60,7 @@ def paired_permutation(differences: Sequence[float], clusters: Sequence[Hashable
     # at or below the middle the lower tail is the shorter one; above it the upper tail is, by symmetry
     if 2 * worse <= everything:
         return _chance_of_at_most(worse, steps)
-    return 1.0 - _chance_of_at_most(everything - worse - 1, steps)
+    return min(1.0, 1.0 - _chance_of_at_most(everything - worse - 1, steps))
 
 
 def _chance_of_at_most(limit: int, steps: NDArray[np.int64]) -> float:

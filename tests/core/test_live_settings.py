@@ -1,0 +1,62 @@
+import pytest
+from pydantic import ValidationError
+
+from core.live_settings import LiveSettings
+
+URL = "https://hooks.example.com/secret"
+
+
+def test_a_change_keeps_the_rest() -> None:
+    before = LiveSettings(finetune_epochs=7)
+    assert before.changed({"finetune_batch_size": 25}) == LiveSettings(finetune_epochs=7, finetune_batch_size=25)
+    assert before.changed({}) == before
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"finetune_batch_size": 0},
+        {"finetune_batch_size": 100_001},
+        {"finetune_batch_size": True},
+        {"finetune_batch_size": "50"},
+        {"finetune_batch_size": 2.5},
+        {"finetune_epochs": 0},
+        {"finetune_epochs": 21},
+        {"finetune_min_interval_seconds": -1},
+        {"finetune_enabled": 1},
+        {"finetune_enabled": None},
+        {"start_from": "champ"},
+        {"answer_with": "nobody"},
+        {"finetune_webhook_url": "ftp://x"},
+        {"finetune_webhook_url": "https://"},
+        {"finetune_webhook_url": "not a url"},
+        {"finetune_epoch": 3},
+    ],
+)
+def test_a_value_out_of_range_or_unknown_is_refused_by_name(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        LiveSettings().changed(wrong)
+
+
+def test_all_wrong_values_are_reported_at_once() -> None:
+    with pytest.raises(ValidationError) as caught:
+        LiveSettings().changed({"finetune_epochs": 0, "finetune_batch_size": 0, "colour": 1})
+    assert {error["loc"][0] for error in caught.value.errors()} == {"finetune_epochs", "finetune_batch_size", "colour"}
+
+
+def test_the_webhook_can_be_written_kept_and_cleared_but_not_read() -> None:
+    settings = LiveSettings().changed({"finetune_webhook_url": URL})
+    assert URL not in f"{settings!r} {settings} {settings.public()} {settings.model_dump_json()}"
+    assert settings.public()["finetune_webhook_set"] is True
+    assert settings.stored()["finetune_webhook_url"] == URL
+    assert settings.changed({"finetune_epochs": 2}).stored()["finetune_webhook_url"] == URL
+    assert LiveSettings(**settings.stored()) == settings
+    cleared = settings.changed({"finetune_webhook_url": ""})
+    assert cleared.public()["finetune_webhook_set"] is False
+    assert settings.changed({"finetune_webhook_url": None}) == cleared
+
+
+def test_a_bad_webhook_is_not_repeated_in_the_error() -> None:
+    with pytest.raises(ValidationError) as caught:
+        LiveSettings().changed({"finetune_webhook_url": "ftp://user:hunter2@x"})
+    assert "hunter2" not in str(caught.value)

@@ -47,7 +47,7 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Turn:
     """Everything the last page says."""
 
     version: int
@@ -56,13 +56,14 @@ class Outcome:
     verdict: Verdict
     counted: Counted
     stages: Sequence[tuple[str, float]]
+    loop_seconds: float | None
     seen: Seen
     urls: Sequence[tuple[str, str]]
 
 
-def page(outcome: Outcome) -> RenderableType:
+def page(turn: Turn) -> RenderableType:
     """All tables, in the order a reader wants them."""
-    return Group(_answers(outcome), _gate(outcome), _conversations(outcome), _seconds(outcome), _pages(outcome))
+    return Group(_answers(turn), _gate(turn), _conversations(turn), _seconds(turn), _pages(turn))
 
 
 def read_evaluation(state_dir: Path, version: int) -> Evaluation:
@@ -71,29 +72,29 @@ def read_evaluation(state_dir: Path, version: int) -> Evaluation:
     return Evaluation.model_validate_json(path.read_text(encoding="utf-8"))
 
 
-def _answers(outcome: Outcome) -> Table:
+def _answers(turn: Turn) -> Table:
     table = Table(box=FRAME, title="The same five questions", show_lines=True, expand=True)
-    before, after = (outcome.questions[0][i].model for i in (1, 2)) if outcome.questions else ("before", "after")
+    before, after = (turn.questions[0][i].model for i in (1, 2)) if turn.questions else ("before", "after")
     table.add_column("question", ratio=2)
     table.add_column(f"before ({before})", ratio=4)
     table.add_column(f"after ({after})", ratio=4)
-    for question, old, new in outcome.questions:
+    for question, old, new in turn.questions:
         table.add_row(question, old.text, new.text)
     return table
 
 
-def _gate(outcome: Outcome) -> Table:
-    name = f"v{outcome.version}"
+def _gate(turn: Turn) -> Table:
+    name = f"v{turn.version}"
     table = _facts("The gate")
-    table.add_row("verdict", "promoted" if outcome.verdict.promoted else "rejected")
-    for label, pairs in (("held-out", outcome.evaluation.held_out), ("general set", outcome.evaluation.general)):
+    table.add_row("verdict", "promoted" if turn.verdict.promoted else "rejected")
+    for label, pairs in (("held-out", turn.evaluation.held_out), ("general set", turn.evaluation.general)):
         if pairs:
             base, candidate = fmean(p.base for p in pairs), fmean(p.candidate for p in pairs)
             text = f"base {base:.3f} | {name} {candidate:.3f} | difference {candidate - base:+.3f} (n {len(pairs)})"
             table.add_row(f"{label} loss", text)
-    for check in outcome.verdict.checks:
+    for check in turn.verdict.checks:
         table.add_row(f"check {check.name}", f"{'passed' if check.passed else 'FAILED'}: {_check(check)}")
-    for reason in outcome.verdict.reasons:
+    for reason in turn.verdict.reasons:
         table.add_row("reason", reason)
     return table
 
@@ -109,8 +110,8 @@ def _bound(value: float | None) -> str:
     return "-" if value is None else f"{value:+.3f}"
 
 
-def _conversations(outcome: Outcome) -> Table:
-    counted = outcome.counted
+def _conversations(turn: Turn) -> Table:
+    counted = turn.counted
     table = _facts("Conversations")
     table.add_row("captured", f"{counted.captured:,}")
     table.add_row("eligible", f"{counted.eligible:,}")
@@ -120,20 +121,22 @@ def _conversations(outcome: Outcome) -> Table:
     return table
 
 
-def _seconds(outcome: Outcome) -> Table:
+def _seconds(turn: Turn) -> Table:
     table = _facts("Seconds")
-    for stage, seconds in outcome.stages:
+    for stage, seconds in turn.stages:
         table.add_row(stage, f"{seconds:.1f}")
-    seen = outcome.seen
+    if turn.loop_seconds is not None:
+        table.add_row("import acknowledged to first reply by the new version", f"{turn.loop_seconds:.1f}")
+    seen = turn.seen
     by_model = ", ".join(f"{model} {n}" for model, n in seen.by_model.items())
     table.add_row("chats sent meanwhile", f"{seen.sent} (by {by_model}), slowest {seen.slowest:.1f} s")
     table.add_row("of these failed", str(len(seen.failures)))
     return table
 
 
-def _pages(outcome: Outcome) -> Table:
+def _pages(turn: Turn) -> Table:
     table = _facts("Pages")
-    for name, url in outcome.urls:
+    for name, url in turn.urls:
         table.add_row(name, url)
     return table
 

@@ -30,7 +30,8 @@ from serve.metrics import Metrics
 from serve.openai_api import openai_routes
 from serve.store_door import StoreDoor
 from serve.teacher import Teacher
-from serve.wrapper_api import Complete, Predicts, wrapper_routes
+from serve.wrapper_api import Predicts, wrapper_routes
+from wrappers.lora import Complete
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ from serve.champion_follower import ChampionFollower
 from serve.engine_client import HandleEngine
 from serve.limits import IngressLimits
 from serve.teacher import Teacher
-from serve.wrapper_api import Complete
-from wrappers.lora import LoraWrapper
+from wrappers.lora import Complete, LoraWrapper
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,7 @@ from serve.messages import asked
 from serve.openai_api import truth
 from serve.schema import WrapperBody
 from serve.turn import Turn
-
-Complete = Callable[[Sequence[dict[str, str]]], str]
+from wrappers.lora import Complete
 
 
 class Predicts(Protocol):

@@ -1,0 +1,55 @@
+"""`POST /chat` keeps the shape it was given."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from resources.store import Store
+from tests.fakes import FakeFollower
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_answer_has_exactly_the_shape_of_the_contract(
+    client: httpx.AsyncClient, follower: FakeFollower
+) -> None:
+    follower.current = "v2"
+    answer = await client.post("/chat", json={"message": "Hi", "user_id": "ann", "session_id": "s1"})
+
+    body = answer.json()
+    assert answer.status_code == 200
+    assert set(body) == {"response", "search_results", "timing", "mlops_info"}
+    assert (body["response"], body["search_results"]) == ("Check the cable.", [])
+    assert set(body["timing"]) == {"total", "gpt"}
+    assert all(re.fullmatch(r"\d+\.\ds", text) for text in body["timing"].values())
+    assert body["mlops_info"] == {
+        "collected": True,
+        "total_collected": 1,
+        "new_data_count": 0,
+        "should_train": False,
+        "training_queued": False,
+        "current_version": "v2",
+        "eligible": False,
+        "reason": "own_reply_without_feedback",
+    }
+    assert answer.headers["x-whetstone-model"] == "v2"
+
+
+async def test_before_the_first_version_the_base_answers(client: httpx.AsyncClient, store: Store) -> None:
+    answer = await client.post("/chat", json={"message": "Hi"})
+
+    assert answer.json()["mlops_info"]["current_version"] == "base"
+    stored = store.conversations.get(answer.headers["x-whetstone-conversation"])
+    assert stored is not None
+    assert (stored.conversation.source, stored.conversation.user_id) == ("chat", None)
+
+
+async def test_a_full_batch_should_train(client: httpx.AsyncClient) -> None:
+    await client.post("/mlops/settings", json={"finetune_batch_size": 1})
+    row: dict[str, Any] = {"messages": [{"role": "user", "content": "q"}], "reply": "a", "provenance": "human"}
+    await client.post("/mlops/conversations", json=[row])
+    info = (await client.post("/chat", json={"message": "Hi"})).json()["mlops_info"]
+
+    assert (info["new_data_count"], info["should_train"], info["training_queued"]) == (1, True, True)

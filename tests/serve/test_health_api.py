@@ -1,0 +1,99 @@
+"""Alive, ready, measured, documented, and nothing else open."""
+
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from serve import docs_page
+from serve.engine_client import EngineUnavailable
+from tests.fakes import FakeEngine, FakeFollower
+
+pytestmark = pytest.mark.anyio
+
+ROUTES = {
+    "POST /v1/chat/completions",
+    "GET /v1/models",
+    "GET /v1/models/{name}",
+    "POST /v1/feedback",
+    "POST /chat",
+    "POST /predict",
+    "POST /invoke",
+    "GET /mlops/status",
+    "POST /mlops/finetune",
+    "GET /mlops/training-progress",
+    "GET /mlops/training-history",
+    "GET /mlops/conversations",
+    "POST /mlops/conversations",
+    "DELETE /mlops/conversations",
+    "GET /mlops/events",
+    "GET /mlops/settings",
+    "POST /mlops/settings",
+    "GET /health",
+    "GET /ready",
+    "GET /metrics",
+}
+
+
+async def test_these_routes_and_no_others(client: httpx.AsyncClient) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+
+    assert {f"{method.upper()} {path}" for path, routes in paths.items() for method in routes} == ROUTES
+
+
+async def test_alive_and_ready(client: httpx.AsyncClient, engine: FakeEngine, follower: FakeFollower) -> None:
+    follower.current = "v2"
+    assert (await client.get("/health")).json() == {"status": "ok"}
+    assert (await client.get("/ready")).json() == {"status": "ready", "production": "v2", "base_model": "fake"}
+
+    engine.is_ready, engine.raises = False, EngineUnavailable("starting")
+    answer = await client.get("/ready")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_unavailable")
+    assert (await client.get("/health")).status_code == 200
+
+
+async def test_metrics_count_requests_by_route_and_replies_by_model(
+    client: httpx.AsyncClient, follower: FakeFollower
+) -> None:
+    follower.current = "v2"
+    await client.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "Hi"}]})
+    await client.get("/v1/models/v1")
+    await client.get("/made/up/4711")
+    text = (await client.get("/metrics")).text
+
+    assert 'whetstone_http_requests_total{method="POST",route="/v1/chat/completions",status="200"} 1.0' in text
+    assert 'route="/v1/models/{name}"' in text
+    assert "4711" not in text, "a client must not make label values"
+    assert 'whetstone_replies_total{model="v2",outcome="completed"} 1.0' in text
+    assert "whetstone_champion_version 2.0" in text
+
+
+async def test_the_api_page_needs_no_other_host(client: httpx.AsyncClient) -> None:
+    page = await client.get("/docs")
+
+    assert page.status_code == 200
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    for name in ("swagger-ui-bundle.js", "swagger-ui.css"):
+        if name in page.text:
+            assert (await client.get(f"/docs/static/{name}")).status_code == 200
+
+
+async def test_without_swagger_the_page_lists_the_routes(api: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = docs_page.plain_page(api)
+
+    assert all(route.split()[1] in page for route in ROUTES)
+    assert "http" not in page.replace("http-equiv", "")
+
+
+async def test_an_unforeseen_error_tells_nothing(
+    client: httpx.AsyncClient, engine: FakeEngine, caplog: pytest.LogCaptureFixture, changes: Any
+) -> None:
+    engine.raises = RuntimeError("database password is hunter2")
+    answer = await client.post("/chat", json={"message": "Hi"})
+
+    assert answer.status_code == 500
+    assert "hunter2" not in answer.text
+    assert "Traceback" not in answer.text
+    assert "RuntimeError" in caplog.text, "the log tells it"

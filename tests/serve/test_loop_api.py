@@ -1,0 +1,216 @@
+"""The loop's status, requests to train, progress, events and settings over HTTP."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from resources.progress import Progress
+from resources.store import Store
+from serve.limits import IngressLimits
+from tests.serve.asgi_call import AsgiCall
+
+pytestmark = pytest.mark.anyio
+
+
+def row(number: int, **more: Any) -> dict[str, Any]:
+    question = {"role": "user", "content": f"Question {number}?"}
+    return {"messages": [question], "reply": f"Answer {number}.", "provenance": "human", **more}
+
+
+async def fill(client: httpx.AsyncClient, count: int) -> None:
+    answer = await client.post("/mlops/conversations", json=[row(number) for number in range(count)])
+    assert answer.json()["accepted"] == count
+
+
+async def test_status_of_an_empty_store(client: httpx.AsyncClient) -> None:
+    status = (await client.get("/mlops/status")).json()
+
+    assert status["collector_stats"] | {"file_size_kb": 0} == {
+        "total_collected": 0,
+        "filtered_out": 0,
+        "collection_rate": None,
+        "file_size_kb": 0,
+        "eligible": 0,
+        "waiting": 0,
+        "incomplete": 0,
+    }
+    assert status["collector_stats"]["file_size_kb"] > 0
+    assert status["training_status"] == {
+        "batch_size": 50,
+        "in_progress": False,
+        "pending_request": False,
+        "current_version": "base",
+        "should_train": False,
+        "waiting": 0,
+        "paused": None,
+        "last_verdict": None,
+    }
+    assert status["performance_metrics"] == {"avg_training_time_seconds": None, "success_rate": None}
+
+
+async def test_status_counts_duplicates_as_filtered_out(client: httpx.AsyncClient) -> None:
+    await client.post("/mlops/conversations", json=[row(1), row(2), row(3), row(3)])
+    stats = (await client.get("/mlops/status")).json()["collector_stats"]
+
+    assert (stats["total_collected"], stats["filtered_out"], stats["collection_rate"]) == (3, 1, 75.0)
+    assert (stats["eligible"], stats["waiting"]) == (3, 3)
+
+
+async def test_finetune_below_the_threshold_says_how_many_are_missing(client: httpx.AsyncClient) -> None:
+    await fill(client, 3)
+    answer = await client.post("/mlops/finetune", json={})
+
+    assert answer.status_code == 409
+    assert "47 missing" in answer.json()["error"]["message"]
+
+
+async def test_finetune_by_force_is_accepted_once_and_queued(client: httpx.AsyncClient, store: Store) -> None:
+    await fill(client, 3)
+    first = await client.post("/mlops/finetune", json={"force": True, "backup_existing": True})
+    second = await client.post("/mlops/finetune", json={"force": True, "backup_existing": True})
+
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert first.json() == {
+        "accepted": True,
+        "trigger_id": first.json()["trigger_id"],
+        "state": "queued",
+        "version": None,
+        "waiting": 3,
+        "reason": "3 eligible conversations wait",
+    }
+    assert (second.json()["state"], second.json()["trigger_id"]) == ("already_queued", first.json()["trigger_id"])
+    trigger = store.triggers.next()
+    assert trigger is not None
+    assert (trigger.force, trigger.params) == (True, {"backup_existing": True})
+
+
+async def test_finetune_takes_an_empty_body(client: httpx.AsyncClient) -> None:
+    await client.post("/mlops/settings", json={"finetune_batch_size": 2})
+    await fill(client, 2)
+
+    assert (await client.post("/mlops/finetune")).status_code == 202
+
+
+async def test_finetune_while_switched_off_says_so(client: httpx.AsyncClient) -> None:
+    await client.post("/mlops/settings", json={"finetune_enabled": False})
+    await fill(client, 1)
+    answer = await client.post("/mlops/finetune", json={"force": True})
+
+    assert answer.status_code == 409
+    assert "finetune_enabled" in answer.json()["error"]["message"]
+
+
+async def test_progress_of_an_idle_loop(client: httpx.AsyncClient) -> None:
+    await fill(client, 3)
+
+    assert (await client.get("/mlops/training-progress")).json() == {
+        "state": "idle",
+        "version": None,
+        "step": None,
+        "total_steps": None,
+        "progress": 0.0,
+        "loss": None,
+        "learning_rate": None,
+        "tokens_per_second": None,
+        "eta_seconds": None,
+        "batch_size": 50,
+        "new_data_count": 3,
+        "remaining": 47,
+        "training_queued": False,
+    }
+
+
+async def test_progress_of_a_run(client: httpx.AsyncClient, store: Store) -> None:
+    await fill(client, 3)
+    claim = store.versions.claim("run-1")
+    assert claim is not None
+    store.progress.write(claim, Progress(10, 40, 2.5, 1e-4, 800.0, 30.0, "train"))
+    found = (await client.get("/mlops/training-progress")).json()
+    status = (await client.get("/mlops/status")).json()["training_status"]
+
+    assert (found["state"], found["version"], found["step"], found["total_steps"]) == ("training", 1, 10, 40)
+    assert (found["progress"], found["loss"], found["eta_seconds"]) == (0.25, 2.5, 30.0)
+    assert (status["in_progress"], status["pending_request"]) == (True, False)
+
+
+async def test_progress_streams_every_change(api: Any, client: httpx.AsyncClient, store: Store) -> None:
+    call = AsgiCall(api, "GET", "/mlops/training-progress", headers={"accept": "text/event-stream"})
+    await call.until('"state": "idle"')
+    await fill(client, 1)
+    await call.until('"new_data_count": 1')
+    claim = store.versions.claim("run-1")
+    assert claim is not None
+    store.progress.write(claim, Progress(1, 4, 2.5, 1e-4, 800.0, 30.0, "train"))
+    await call.until('"step": 1')
+    call.leave()
+    await call.task
+
+    assert call.headers["content-type"].startswith("text/event-stream")
+    events = [json.loads(part[6:]) for part in call.text.split("\n\n") if part.startswith("data: ")]
+    assert all(before != after for before, after in zip(events, events[1:], strict=False)), "only changes are sent"
+
+
+@pytest.mark.parametrize("changes", [{"limits": IngressLimits(progress_streams=1)}])
+async def test_one_progress_stream_too_many_is_turned_away(api: Any, changes: dict[str, Any]) -> None:
+    accept = {"accept": "text/event-stream"}
+    first = AsgiCall(api, "GET", "/mlops/training-progress", headers=accept)
+    await first.until("idle")
+    second = AsgiCall(api, "GET", "/mlops/training-progress", headers=accept)
+    await second.task
+    first.leave()
+    await first.task
+    third = AsgiCall(api, "GET", "/mlops/training-progress", headers=accept)
+    await third.until("idle")
+    third.leave()
+    await third.task
+
+    assert (second.status, third.status) == (503, 200)
+
+
+async def test_history_tells_of_each_version(client: httpx.AsyncClient, store: Store) -> None:
+    await fill(client, 3)
+    claim = store.versions.claim("run-1")
+    assert claim is not None
+    store.versions.set_mlflow_run(claim, "abc")
+    (found,) = (await client.get("/mlops/training-history", params={"limit": 5, "offset": 0})).json()
+
+    assert (found["version"], found["state"], found["mlflow_run_id"]) == (1, "open", "abc")
+    assert (found["verdict"], found["reasons"], found["finished_at"], found["seconds"]) == (None, [], None, None)
+    assert found["conversations"] == 3
+    assert (await client.get("/mlops/training-history", params={"offset": 1})).json() == []
+
+
+async def test_settings_are_changed_whole_or_not_at_all(client: httpx.AsyncClient) -> None:
+    bad = await client.post("/mlops/settings", json={"finetune_batch_size": 7, "finetune_epochs": 99})
+    assert bad.status_code == 422
+    assert (await client.get("/mlops/settings")).json()["finetune_batch_size"] == 50
+
+    good = await client.post("/mlops/settings", json={"finetune_batch_size": 7})
+    assert good.json()["finetune_batch_size"] == 7
+    assert (await client.get("/mlops/settings")).json() == good.json()
+
+
+async def test_the_webhook_address_can_be_written_and_not_read(client: httpx.AsyncClient) -> None:
+    hook = {"finetune_webhook_url": "https://hooks.example/secret-part"}
+    answer = await client.post("/mlops/settings", json=hook)
+
+    assert answer.json()["finetune_webhook_set"] is True
+    everything = [await client.get(path) for path in ("/mlops/settings", "/mlops/events", "/mlops/status")]
+    assert all("secret-part" not in found.text for found in [answer, *everything])
+
+
+async def test_events_are_newest_first_and_can_be_followed(client: httpx.AsyncClient, store: Store) -> None:
+    first = store.events.add("swap", "one", 1, {"x": 1})
+    store.events.add("other", "two")
+    store.events.add("swap", "three")
+    newest = (await client.get("/mlops/events", params={"limit": 2})).json()
+    after = (await client.get("/mlops/events", params={"after": first.id})).json()
+    swaps = (await client.get("/mlops/events", params={"type": "swap"})).json()
+
+    assert [event["message"] for event in newest] == ["three", "two"]
+    assert [event["message"] for event in after] == ["two", "three"]
+    assert [event["message"] for event in swaps] == ["three", "one"]
+    assert set(newest[0]) == {"id", "timestamp", "type", "version", "message", "data"}
+    assert (swaps[1]["version"], swaps[1]["data"]) == (1, {"x": 1})

@@ -1,0 +1,68 @@
+"""`/predict` and `/invoke` go through the wrapper, and the wrapper through the engine."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from resources.store import Store
+from tests.fakes import FakeEngine, FakeFollower
+from tests.serve.asgi_call import AsgiCall
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("path", ["/predict", "/invoke"])
+async def test_the_wrapper_answers_through_the_engine(
+    client: httpx.AsyncClient, store: Store, follower: FakeFollower, path: str
+) -> None:
+    follower.current = "v2"
+    answer = await client.post(path, json={"input": "My printer?", "user_id": "ann", "session_id": "s1"})
+
+    assert answer.json() == {"output": "Check the cable.", "model": "v2", "version": 2}
+    stored = store.conversations.get(answer.headers["x-whetstone-conversation"])
+    assert stored is not None
+    assert (stored.conversation.source, stored.conversation.user_id) == ("predict", "ann")
+    assert stored.conversation.last_user == "My printer?"
+
+
+async def test_the_base_has_no_version(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/predict", json={"input": {"messages": [{"role": "user", "content": "Hi"}]}})
+
+    assert (answer.json()["model"], answer.json()["version"]) == ("base", None)
+
+
+class EchoWrapper:
+    """Answers without a model."""
+
+    def __init__(self, complete: Callable[..., str]) -> None: ...
+
+    def predict(self, input_data: Any) -> Any:
+        return {"seen": input_data}
+
+
+@pytest.mark.parametrize("changes", [{"make_wrapper": EchoWrapper}])
+async def test_any_wrapper_fits_and_gets_the_whole_request(
+    client: httpx.AsyncClient, engine: FakeEngine, changes: Any
+) -> None:
+    request = {"input": [1, None, {"x": 2.5}], "user_id": "ann"}
+    answer = await client.post("/predict", json=request)
+
+    assert answer.json() == {"output": {"seen": request}, "model": "base", "version": None}
+    assert not engine.asked
+
+
+async def test_a_client_that_leaves_cancels_the_prediction(api: Any, engine: FakeEngine, store: Store) -> None:
+    engine.pause_after = 0
+    call = AsgiCall.json(api, "/predict", {"input": "Hi"})
+    await engine.paused.wait()
+    call.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call.task
+    async with asyncio.timeout(5):
+        while not engine.closed:
+            await asyncio.sleep(0.01)
+
+    assert store.conversations.counts().rows == 0

@@ -7,14 +7,15 @@ from typing import Any
 import httpx
 from rich.console import Console
 
-from core.gate import Verdict
+from core.verdict import Verdict
 from deploy.background import BackgroundChat
 from deploy.client import Answer, Client
 from deploy.corpus import QUESTIONS
-from deploy.demo_table import Counted, Turn, read_evaluation
+from deploy.demo_table import Counted, Turn
 from deploy.services import pages
 from deploy.timeline import Timeline
 from deploy.watch import view_for
+from resources.report import read_evaluation
 from resources.settings import Settings
 from resources.store import open_store
 
@@ -63,7 +64,7 @@ class Play:
         return Turn(
             version=VERSION,
             questions=list(zip(QUESTIONS, before, after, strict=True)),
-            evaluation=read_evaluation(self._settings.state_dir, VERSION),
+            evaluation=read_evaluation(self._settings.state_dir / "reports" / f"v{VERSION}"),
             verdict=self._verdict(),
             counted=Counted.of(self._client.conversations(), VERSION),
             stages=[*stages, ("import", import_seconds), *((text, s) for _, text, s in self._timeline.stages())],

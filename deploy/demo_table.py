@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -11,7 +10,7 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from core.gate import Check, Evaluation, Verdict
+from core.verdict import Check, Evaluation, PairedLoss, Verdict
 from deploy.background import Seen
 from deploy.client import Answer
 
@@ -66,12 +65,6 @@ def page(turn: Turn) -> RenderableType:
     return Group(_answers(turn), _gate(turn), _conversations(turn), _seconds(turn), _pages(turn))
 
 
-def read_evaluation(state_dir: Path, version: int) -> Evaluation:
-    """What the evaluation of this version measured, from its report folder."""
-    path = state_dir / "reports" / f"v{version}" / "evaluation.json"
-    return Evaluation.model_validate_json(path.read_text(encoding="utf-8"))
-
-
 def _answers(turn: Turn) -> Table:
     table = Table(box=FRAME, title="The same five questions", show_lines=True, expand=True)
     before, after = (turn.questions[0][i].model for i in (1, 2)) if turn.questions else ("before", "after")
@@ -84,30 +77,34 @@ def _answers(turn: Turn) -> Table:
 
 
 def _gate(turn: Turn) -> Table:
-    name = f"v{turn.version}"
     table = _facts("The gate")
     table.add_row("verdict", "promoted" if turn.verdict.promoted else "rejected")
-    for label, pairs in (("held-out", turn.evaluation.held_out), ("general set", turn.evaluation.general)):
-        if pairs:
-            base, candidate = fmean(p.base for p in pairs), fmean(p.candidate for p in pairs)
-            text = f"base {base:.3f} | {name} {candidate:.3f} | difference {candidate - base:+.3f} (n {len(pairs)})"
-            table.add_row(f"{label} loss", text)
-    for check in turn.verdict.checks:
-        table.add_row(f"check {check.name}", f"{'passed' if check.passed else 'FAILED'}: {_check(check)}")
+    for label, pairs, name in (
+        ("held-out loss", turn.evaluation.held_out, "held_out_loss_vs_base"),
+        ("general set loss", turn.evaluation.general, "general_non_inferiority"),
+    ):
+        table.add_row(label, _losses(turn, pairs, _check(turn.verdict, name)))
+    passed = (f"{check.name} {'passed' if check.passed else 'FAILED'}" for check in turn.verdict.checks)
+    table.add_row("checks", ", ".join(passed))
     for reason in turn.verdict.reasons:
         table.add_row("reason", reason)
     return table
 
 
-def _check(check: Check) -> str:
+def _losses(turn: Turn, pairs: Sequence[PairedLoss], check: Check | None) -> str:
+    """Mean over conversations of base and candidate, and the interval of the change as the gate found it."""
+    if not pairs:
+        return "nothing was scored"
+    base, candidate = fmean(pair.base for pair in pairs), fmean(pair.candidate for pair in pairs)
     interval = ""
-    if check.lower is not None or check.upper is not None:
-        interval = f" [{_bound(check.lower)}, {_bound(check.upper)}]"
-    return f"{check.sentence}{interval}"
+    if check and check.lower is not None and check.upper is not None:
+        share = 1 - 2 * turn.verdict.thresholds.alpha  # the gate's bounds are one-sided
+        interval = f", {share:.0%} interval {check.lower:+.3f} to {check.upper:+.3f}"
+    return f"base {base:.3f} | v{turn.version} {candidate:.3f}: {candidate - base:+.3f}{interval} (n {len(pairs)})"
 
 
-def _bound(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.3f}"
+def _check(verdict: Verdict, name: str) -> Check | None:
+    return next((check for check in verdict.checks if check.name == name), None)
 
 
 def _conversations(turn: Turn) -> Table:

@@ -10,7 +10,7 @@ from core.conversation import Conversation
 def folded(text: str) -> str:
     """NFKC, case folded, white space collapsed: what two people would call the same text."""
     once = unicodedata.normalize("NFKC", text).casefold()
-    # folding can leave a form that NFKC composes differently, so it is applied once more
+    # folding ß makes an s that the accent after it joins, so the composition is done once more
     return " ".join(unicodedata.normalize("NFKC", once).casefold().split())
 
 

@@ -69,7 +69,7 @@ def _chance_of_at_most(limit: int, steps: NDArray[np.int64]) -> float:
         return 0.0
     chance = np.zeros(limit + 1)
     chance[0] = 1.0
-    for size in np.sort(steps)[::-1]:
+    for size in steps:
         chance *= 0.5
         if size == 0:
             chance *= 2.0

@@ -16,6 +16,7 @@ FIELDS = {"source": "import", "provenance": "human", "created_at": NOON}
     [
         ("ab\0c", "NUL, found one at character 2"),
         ("a\ud83d", r"lone surrogate U\+D83D at character 1"),
+        ("ab\ud800", r"lone surrogate U\+D800 at character 2"),
         ("\udfff", r"lone surrogate U\+DFFF at character 0"),
     ],
 )

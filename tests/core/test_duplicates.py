@@ -36,6 +36,10 @@ def test_known_equals_and_known_differences() -> None:
     assert exact_hash(conversation("카드 번호는?", "abc strasse!")) != known
 
 
+def test_an_accent_after_a_folded_letter_is_composed() -> None:
+    assert folded("ß\u0301") == folded("SŚ") == "s\u015b"
+
+
 def test_only_the_last_question_counts_and_no_name() -> None:
     first = conversation(messages=talk("one", "two", "three"), id="a", user_id="u")
     assert exact_hash(first) == exact_hash(conversation("three", id="b", user_id="v"))

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from scipy import stats
 
 from core.gate import Check, GateThresholds, PairedLoss, Verdict, judge
 from core.verdict import ArtifactSanity, Evaluation
@@ -77,7 +78,7 @@ def test_forgetting_is_rejected_however_much_was_learnt() -> None:
 
 
 def test_an_uncertain_general_set_is_rejected() -> None:
-    wide = [d * 20 for d in SAME]
+    wide = [0.4 if n % 2 else -0.4 for n in range(40)]
     assert "general_non_inferiority" in failed(judge(evaluation(pairs(BETTER), pairs(wide, where="g")), LIMITS))
 
 
@@ -86,6 +87,17 @@ def test_too_little_data_is_never_a_pass() -> None:
     assert failed(verdict) == ["enough_evidence"]
     assert verdict.reasons[0].startswith("not enough evidence: 11 held-out conversations")
     assert not verdict.promoted
+
+
+@pytest.mark.parametrize(("worse", "promoted"), [(2, True), (3, False)])
+def test_twelve_pairs_are_enough_and_alpha_is_the_line(worse: int, promoted: bool) -> None:
+    # equal steps: p is the binomial chance of so few signs, 0.0193 for 2 of 12 and 0.0730 for 3 of 12
+    differences = [0.4] * worse + [-0.4] * (12 - worse)
+    limits = GateThresholds(bootstrap_draws=1_000, base_margin=1.0)
+    verdict = judge(evaluation(pairs(differences), pairs(SAME, where="g")), limits)
+    chance = named(verdict, "held_out_loss_vs_champion").p_value
+    assert chance == pytest.approx(stats.binom.cdf(worse, 12, 0.5))
+    assert verdict.promoted is promoted
 
 
 def test_many_conversations_of_few_users_are_too_little_data() -> None:

@@ -109,6 +109,15 @@ def test_the_interval_is_that_of_the_t_test_for_well_behaved_data() -> None:
     assert interval.upper == pytest.approx(values.mean() + reach, abs=0.15 * error)
 
 
+def test_the_bounds_of_few_clusters_are_as_wide_as_those_of_the_t_test() -> None:
+    generator, ratios = np.random.default_rng(10), []
+    for trial in range(60):
+        values = generator.normal(0.0, 1.0, 8)
+        interval = clustered_bootstrap(values.tolist(), range(8), draws=2_000, seed=trial)
+        ratios.append((interval.upper - interval.lower) / (2 * stats.t.ppf(0.95, 7) * values.std(ddof=1) / np.sqrt(8)))
+    assert np.mean(ratios) == pytest.approx(1.0, abs=0.04)  # plain percentiles give 0.81
+
+
 def test_the_bootstrap_repeats_itself_by_seed_alone() -> None:
     values = np.random.default_rng(7).normal(0, 1, 40).tolist()
     assert clustered_bootstrap(values, alone(values), seed=1) == clustered_bootstrap(values, alone(values), seed=1)

@@ -23,7 +23,7 @@ class FakeEngine:
         self.head: dict[str, Any] | None = None
         self.breaks_after: int | None = None
         self.pause_after: int | None = None
-        self.paused, self.go_on = asyncio.Event(), asyncio.Event()
+        self.paused, self.go_on, self.ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.is_ready = True
 
     async def chat(self, body: Body) -> AsyncGenerator[Item, None]:
@@ -44,6 +44,7 @@ class FakeEngine:
             yield {"status": 200, "json": self._answer(body, "message", message, self.finish)}
         finally:
             self.closed += 1
+            self.ended.set()
 
     async def ensure(self, name: str, pinned: list[str]) -> dict[str, Any]:
         return {"loaded": False, "seconds": 0.0}

@@ -1,14 +1,16 @@
-"""Streams: stored incomplete before the first token, completed before [DONE], left incomplete by whatever ends them early."""
+"""Streams: stored before the first token, complete before [DONE], incomplete when something ended them early."""
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 
+from resources.capture import CaptureWriter
 from resources.conversations import StoredConversation
 from resources.store import Store
+from serve.api import IngressDeps
 from serve.limits import IngressLimits
 from tests.fakes import FakeEngine, FakeFollower
 from tests.serve.asgi_call import AsgiCall
@@ -30,12 +32,10 @@ def kept(store: Store, id: str) -> StoredConversation:
     return found
 
 
-async def settled(store: Store, id: str, reply: str) -> StoredConversation:
-    """What nobody waits for is stored soon."""
-    async with asyncio.timeout(5):
-        while kept(store, id).conversation.reply != reply:
-            await asyncio.sleep(0.01)
-    return kept(store, id)
+async def settled(deps: IngressDeps, id: str) -> StoredConversation:
+    """What nobody waits for is stored by the time the writer has ended."""
+    await asyncio.to_thread(cast(CaptureWriter, deps.writer).close)
+    return kept(deps.store, id)
 
 
 async def test_every_chunk_carries_the_conversation_and_the_writer(
@@ -81,7 +81,7 @@ async def test_the_row_is_there_incomplete_before_the_first_token_and_complete_b
 
 
 async def test_a_client_that_hangs_up_leaves_the_row_incomplete_with_what_was_said(
-    api: Any, engine: FakeEngine, store: Store
+    api: Any, engine: FakeEngine, deps: IngressDeps
 ) -> None:
     engine.pause_after = 2
     call = AsgiCall.json(api, CHAT, ASK)
@@ -89,13 +89,14 @@ async def test_a_client_that_hangs_up_leaves_the_row_incomplete_with_what_was_sa
     call.leave()
     await call.task
 
-    stored = await settled(store, call.headers["x-whetstone-conversation"], "Check the")
+    stored = await settled(deps, call.headers["x-whetstone-conversation"])
+    assert stored.conversation.reply == "Check the"
     assert (stored.conversation.complete, stored.eligible, stored.reason) == (False, False, "incomplete")
     assert engine.closed == 1, "the engine was told to stop"
 
 
 async def test_a_cancelled_stream_is_closed_and_gives_its_place_back(
-    api: Any, engine: FakeEngine, store: Store
+    api: Any, engine: FakeEngine, deps: IngressDeps
 ) -> None:
     engine.pause_after = 1
     call = AsgiCall.json(api, CHAT, ASK)
@@ -104,8 +105,8 @@ async def test_a_cancelled_stream_is_closed_and_gives_its_place_back(
     with pytest.raises(asyncio.CancelledError):
         await call.task
 
-    stored = await settled(store, call.headers["x-whetstone-conversation"], "Check")
-    assert not stored.conversation.complete
+    stored = await settled(deps, call.headers["x-whetstone-conversation"])
+    assert (stored.conversation.reply, stored.conversation.complete) == ("Check", False)
     assert engine.closed == 1
     metrics = AsgiCall(api, "GET", "/metrics")
     await metrics.task
@@ -114,7 +115,7 @@ async def test_a_cancelled_stream_is_closed_and_gives_its_place_back(
 
 
 async def test_an_engine_that_dies_half_way_ends_the_stream_with_an_error(
-    client: httpx.AsyncClient, engine: FakeEngine, store: Store
+    client: httpx.AsyncClient, engine: FakeEngine, deps: IngressDeps
 ) -> None:
     engine.breaks_after = 2
     answer = await client.post(CHAT, json=ASK)
@@ -123,8 +124,8 @@ async def test_an_engine_that_dies_half_way_ends_the_stream_with_an_error(
     assert answer.status_code == 200
     assert last["error"]["code"] == "internal_error"
     assert "[DONE]" not in answer.text
-    stored = await settled(store, answer.headers["x-whetstone-conversation"], "Check the")
-    assert not stored.conversation.complete
+    stored = await settled(deps, answer.headers["x-whetstone-conversation"])
+    assert (stored.conversation.reply, stored.conversation.complete) == ("Check the", False)
 
 
 @pytest.mark.parametrize("changes", [{"limits": IngressLimits(reply_seconds=0.05)}])

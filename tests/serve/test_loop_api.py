@@ -1,6 +1,7 @@
 """The loop's status, requests to train, progress, events and settings over HTTP."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -149,7 +150,7 @@ async def test_progress_streams_every_change(api: Any, client: httpx.AsyncClient
 
     assert call.headers["content-type"].startswith("text/event-stream")
     events = [json.loads(part[6:]) for part in call.text.split("\n\n") if part.startswith("data: ")]
-    assert all(before != after for before, after in zip(events, events[1:], strict=False)), "only changes are sent"
+    assert all(before != after for before, after in pairwise(events)), "only changes are sent"
 
 
 @pytest.mark.parametrize("changes", [{"limits": IngressLimits(progress_streams=1)}])

@@ -62,7 +62,6 @@ async def test_a_client_that_leaves_cancels_the_prediction(api: Any, engine: Fak
     with pytest.raises(asyncio.CancelledError):
         await call.task
     async with asyncio.timeout(5):
-        while not engine.closed:
-            await asyncio.sleep(0.01)
+        await engine.ended.wait()
 
     assert store.conversations.counts().rows == 0

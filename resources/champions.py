@@ -2,6 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from core.gate import Verdict
+from resources.database import Database
+from resources.event_rows import write_event
+from resources.store_errors import NotAllowed, NotFound
+from resources.tables import champions, utc_now, versions
 
 
 @dataclass(frozen=True)
@@ -17,17 +26,84 @@ class Champion:
 
 
 class Champions:
+    def __init__(self, database: Database, lineage: str) -> None:
+        self._database = database
+        self._lineage = lineage
+
     def get(self) -> Champion:
-        raise NotImplementedError
+        row = self._database.read(lambda c: champion_row(c, self._lineage))
+        if row is None:
+            return Champion(None, None, 0, None, None, None)
+        return Champion(row.n, row.previous, row.seq, row.alias_confirmed, row.served, row.changed_at)
 
     def move(self, n: int | None, reason: str, by: str, *, override: bool = False) -> Champion:
         """Make n (None: the base) the champion; NotAllowed if it did not pass its gate, unless overridden."""
-        raise NotImplementedError
+
+        def work(connection: Connection) -> None:
+            if not reason.strip():
+                raise NotAllowed("Expected a reason for another champion, found none: say why")
+            row = champion_row(connection, self._lineage)
+            current = row.n if row else None
+            if n is not None:
+                _check_may_answer(connection, n, self._lineage, override)
+            if n == current:
+                return
+            move_champion(connection, self._lineage, n)
+            back = n is None or (current is not None and n < current)
+            message = f"{model_name(n)} answers instead of {model_name(current)}, asked by {by}: {reason}"
+            data = {"from": current, "to": n, "by": by, "reason": reason, "override": override}
+            write_event(connection, "rolled_back" if back else "champion_moved", message, n, data)
+
+        self._database.write(work)
+        return self.get()
 
     def confirm_alias(self, n: int | None) -> None:
         """Note that the registry's alias now says n."""
-        raise NotImplementedError
+        self._database.write(lambda c: _set(c, self._lineage, alias_confirmed=n))
 
     def mark_served(self, n: int | None, seconds: float) -> None:
         """Note that the engine answers with n, `seconds` after it saw the move."""
-        raise NotImplementedError
+
+        def work(connection: Connection) -> None:
+            row = champion_row(connection, self._lineage)
+            if row is not None and row.served == n:
+                return
+            _set(connection, self._lineage, served=n)
+            data = {"seconds": round(seconds, 3), "from": row.served if row else None}
+            write_event(connection, "swapped", f"{model_name(n)} answers after {seconds:.1f} s", n, data)
+
+        self._database.write(work)
+
+
+def model_name(n: int | None) -> str:
+    return "base" if n is None else f"v{n}"
+
+
+def champion_row(connection: Connection, lineage: str) -> Row[Any] | None:
+    return connection.execute(select(champions).where(champions.c.lineage == lineage)).first()
+
+
+def move_champion(connection: Connection, lineage: str, n: int | None) -> None:
+    """Set the row; the one before becomes `previous`."""
+    row = champion_row(connection, lineage)
+    seq = row.seq + 1 if row else 1
+    _set(connection, lineage, n=n, previous=row.n if row else None, seq=seq, changed_at=utc_now())
+
+
+def _set(connection: Connection, lineage: str, **values: Any) -> None:
+    if champion_row(connection, lineage) is None:
+        connection.execute(insert(champions).values(lineage=lineage, seq=0))
+    connection.execute(update(champions).where(champions.c.lineage == lineage).values(**values))
+
+
+def _check_may_answer(connection: Connection, n: int, lineage: str, override: bool) -> None:
+    row = connection.execute(select(versions).where(versions.c.n == n)).first()
+    if row is None:
+        raise NotFound(f"Expected a version v{n}, found none")
+    if row.base_fingerprint != lineage:
+        raise NotAllowed(f"Expected a version of the base that is served, found v{n} of another base")
+    if row.adapter_sha256 is None or row.state in ("failed", "abandoned"):
+        raise NotAllowed(f"Expected a trained version, found v{n} in state {row.state}")
+    passed = row.state == "promoted" or (row.verdict and Verdict.model_validate_json(row.verdict).promoted)
+    if not passed and not override:
+        raise NotAllowed(f"Expected a version that passed its gate, found v{n} in state {row.state}: override it")

@@ -1,10 +1,18 @@
 """What a person says of a reply."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
+from sqlalchemy import Connection, Row, insert, select
 
+from core.conversation import Conversation
 from core.domain import Domain, Identifier, Text
+from core.eligibility import Eligibility, decide
+from resources.capturing import capture_batch, known_hashes, make_eligible
+from resources.conversation_rows import conversation_of, is_positive
+from resources.store_errors import NotFound
+from resources.tables import conversations, utc_now
+from resources.tables import feedback as table
 
 
 class Feedback(Domain):
@@ -26,7 +34,7 @@ class Feedback(Domain):
 
     @property
     def positive(self) -> bool:
-        return (self.rating or 0) >= 4 or self.thumb == 1
+        return is_positive(self.rating, self.thumb)
 
 
 class FeedbackSaved(Domain):
@@ -37,3 +45,54 @@ class FeedbackSaved(Domain):
     eligible: bool
     reason: str | None = None
     corrected_id: str | None = None
+
+
+def save_feedback(connection: Connection, feedback: Feedback) -> FeedbackSaved:
+    """Beside its conversation, which may become eligible by it; NotFound for an unknown id."""
+    query = select(conversations).where(conversations.c.id == feedback.conversation_id).with_for_update()
+    row = connection.execute(query).first()
+    if row is None:
+        raise NotFound(f"Expected feedback for a stored conversation, found none with id {feedback.conversation_id!r}")
+    saved = connection.execute(
+        insert(table).values(**feedback.model_dump(), created_at=utc_now()).returning(table.c.id)
+    ).scalar_one()
+    decision = _rate(connection, row, feedback)
+    corrected = _correct(connection, row, feedback.corrected_reply) if feedback.corrected_reply is not None else None
+    return FeedbackSaved(
+        id=saved, conversation_id=row.id, eligible=decision.eligible, reason=decision.reason, corrected_id=corrected
+    )
+
+
+def _rate(connection: Connection, row: Row[Any], feedback: Feedback) -> Eligibility:
+    """The latest rating counts, as long as no version has claimed the conversation."""
+    standing = Eligibility(eligible=row.eligible, reason=row.reason)
+    if feedback.rating is None and feedback.thumb is None:
+        return standing
+    if row.version is None:
+        taken = not row.eligible and row.hash in known_hashes(connection, [row.hash])
+        standing = decide(conversation_of(row), hash_known=taken, positive_feedback=feedback.positive)
+    values = {"rating": feedback.rating, "thumb": feedback.thumb}
+    return make_eligible(connection, row.id, {**values, **standing.model_dump()})
+
+
+def _correct(connection: Connection, row: Row[Any], reply: str) -> str:
+    """A conversation of its own, in the thread of the first; a later correction gets a number."""
+    original = conversation_of(row)
+    like = conversations.c.id.like(f"{_escaped(row.id)}.corrected%", escape="\\")
+    earlier = len(connection.execute(select(conversations.c.seq).where(like)).all())
+    corrected = Conversation(
+        **original.model_dump(exclude={"id", "messages", "reply", "provenance", "thread_id", "complete", "created_at"}),
+        id=f"{row.id}.corrected" + (f".{earlier + 1}" if earlier else ""),
+        messages=original.messages,
+        reply=reply,
+        provenance="self_edited",
+        thread_id=original.thread_id or original.id,
+        complete=True,
+        created_at=utc_now(),
+    )
+    capture_batch(connection, [corrected])
+    return corrected.id
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -3,26 +3,91 @@
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import Connection, delete, func, insert, select, update
+
 from core.live_settings import LiveSettings
+from resources.database import Database
+from resources.event_rows import write_event
+from resources.tables import outbox, pauses, settings, utc_now, versions
+
+WEBHOOK = "finetune_webhook_url"
 
 
 class SettingStore:
+    def __init__(self, database: Database, defaults: LiveSettings) -> None:
+        self._database = database
+        self._defaults = defaults
+
     def get(self) -> LiveSettings:
         """The start values, with what was changed since."""
-        raise NotImplementedError
+        return self._database.read(self.current)
+
+    def current(self, connection: Connection) -> LiveSettings:
+        rows = connection.execute(select(settings.c.key, settings.c.value)).all()
+        known = {row.key: row.value for row in rows if row.key in LiveSettings.model_fields}
+        return self._defaults.changed(known) if known else self._defaults
 
     def change(self, partial: Mapping[str, Any], by: str) -> LiveSettings:
         """Change some; a ValueError (pydantic) names what is unknown or out of range, and nothing is changed."""
-        raise NotImplementedError
+
+        def work(connection: Connection) -> LiveSettings:
+            before = self.current(connection)
+            after = before.changed(partial)
+            old, new = before.stored(), after.stored()
+            changed = [key for key in new if new[key] != old[key]]
+            for key in changed:
+                connection.execute(delete(settings).where(settings.c.key == key))
+                connection.execute(
+                    insert(settings).values(key=key, value=new[key], changed_at=utc_now(), changed_by=by)
+                )
+            if WEBHOOK in changed and old[WEBHOOK] is None:
+                _close_what_nobody_waits_for(connection)
+            if changed:
+                _tell(connection, {key: (old[key], new[key]) for key in changed}, by)
+            return after
+
+        return self._database.write(work)
 
 
 class Pause:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
     def get(self) -> str | None:
         """Why automatic training waits for a person; None when it does not."""
-        raise NotImplementedError
+        query = select(pauses.c.reason).where(pauses.c.cleared_at.is_(None)).order_by(pauses.c.id.desc())
+        return self._database.read(lambda c: c.execute(query).scalars().first())
 
     def set(self, reason: str) -> None:
-        raise NotImplementedError
+        self._database.write(lambda c: pause(c, reason))
 
     def clear(self, by: str) -> None:
-        raise NotImplementedError
+        def work(connection: Connection) -> None:
+            waiting = update(pauses).where(pauses.c.cleared_at.is_(None))
+            done = connection.execute(waiting.values(cleared_at=utc_now(), cleared_by=by))
+            if done.rowcount:
+                write_event(connection, "unpaused", f"Automatic training goes on, says {by}", data={"by": by})
+
+        self._database.write(work)
+
+
+def pause(connection: Connection, reason: str) -> None:
+    """Stop automatic training until a person acts; a pause that stands keeps its reason."""
+    if connection.execute(select(pauses.c.id).where(pauses.c.cleared_at.is_(None))).first():
+        return
+    newest = connection.execute(select(func.coalesce(func.max(versions.c.n), 0))).scalar_one()
+    connection.execute(insert(pauses).values(reason=reason, after_version=newest, created_at=utc_now()))
+    write_event(connection, "paused", f"Automatic training is paused: {reason}", data={"reason": reason})
+
+
+def _close_what_nobody_waits_for(connection: Connection) -> None:
+    """Events from before there was an address would come as a flood of old news."""
+    waiting = update(outbox).where(outbox.c.closed_at.is_(None))
+    connection.execute(waiting.values(closed_at=utc_now(), outcome="skipped"))
+
+
+def _tell(connection: Connection, changes: Mapping[str, tuple[Any, Any]], by: str) -> None:
+    # the address of a webhook is a secret
+    shown = {key: ["set" if v else None for v in pair] if key == WEBHOOK else [*pair] for key, pair in changes.items()}
+    message = ", ".join(f"{key}: {old} → {new}" for key, (old, new) in shown.items())
+    write_event(connection, "setting_changed", f"{by} changed {message}", data={"changes": shown, "by": by})

@@ -3,8 +3,10 @@
 from core.live_settings import LiveSettings
 from resources.champions import Champions
 from resources.conversations import Conversations
+from resources.database import Database
 from resources.events import Events, Outbox
 from resources.progress import ProgressLog
+from resources.schema import migrate
 from resources.setting_store import Pause, SettingStore
 from resources.store_errors import (
     AttemptsExhausted,
@@ -40,27 +42,33 @@ __all__ = [
 class Store:
     """Every method of its parts is one transaction, and raises StoreUnavailable when the database does not answer."""
 
-    conversations: Conversations
-    versions: Versions
-    triggers: Triggers
-    progress: ProgressLog
-    champion: Champions
-    events: Events
-    outbox: Outbox
-    settings: SettingStore
-    pause: Pause
-
-    def __init__(self, url: str, *, live_defaults: LiveSettings, lineage: str = "") -> None:
-        raise NotImplementedError
+    def __init__(self, url: str, *, live_defaults: LiveSettings, lineage: str = "", busy_seconds: float = 30.0) -> None:
+        self.database = Database(url, busy_seconds=busy_seconds)
+        self.lineage = lineage
+        self.conversations = Conversations(self.database)
+        self.settings = SettingStore(self.database, live_defaults)
+        self.pause = Pause(self.database)
+        self.versions = Versions(self.database, self.settings, lineage)
+        self.triggers = Triggers(self.database)
+        self.progress = ProgressLog(self.database)
+        self.champion = Champions(self.database, lineage)
+        self.events = Events(self.database)
+        self.outbox = Outbox(self.database, self.settings)
 
     def size_bytes(self) -> int:
         """What the database takes on disk."""
-        raise NotImplementedError
+        return self.database.size_bytes()
 
     def close(self) -> None:
-        raise NotImplementedError
+        self.database.close()
 
 
-def open_store(url: str, *, live_defaults: LiveSettings, lineage: str = "") -> Store:
+def open_store(url: str, *, live_defaults: LiveSettings, lineage: str = "", busy_seconds: float = 30.0) -> Store:
     """A store with its schema brought up to date; SchemaTooNew when a newer release wrote it."""
-    raise NotImplementedError
+    store = Store(url, live_defaults=live_defaults, lineage=lineage, busy_seconds=busy_seconds)
+    try:
+        migrate(store.database)
+    except BaseException:
+        store.close()
+        raise
+    return store

@@ -5,6 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Connection, Row, insert, select
+
+from resources.database import Database
+from resources.event_rows import write_event
+from resources.tables import triggers, utc_now
+
 
 @dataclass(frozen=True)
 class Trigger:
@@ -21,13 +27,68 @@ class Trigger:
 
 
 class Triggers:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
     def add(self, kind: str, force: bool, params: Mapping[str, Any], idempotency_key: str | None = None) -> Trigger:
         """Ask for a version; an equal request that waits, or one with the same key, is given back instead."""
-        raise NotImplementedError
+
+        def work(connection: Connection) -> Trigger:
+            same = _same(connection, kind, force, dict(params), idempotency_key)
+            if same is not None:
+                return _trigger(same, created=False)
+            row = connection.execute(
+                insert(triggers)
+                .values(
+                    kind=kind,
+                    force=force,
+                    params=dict(params),
+                    idempotency_key=idempotency_key,
+                    created_at=utc_now(),
+                )
+                .returning(*triggers.c)
+            ).one()
+            message = f"Training was asked for ({kind}{', forced' if force else ''})"
+            write_event(connection, "trigger_added", message, data={"trigger": row.id, "force": force})
+            return _trigger(row, created=True)
+
+        return self._database.write(work)
 
     def next(self) -> Trigger | None:
-        """The oldest that waits."""
-        raise NotImplementedError
+        """The one that waits: a forced one first, then the oldest."""
+        query = _waiting().order_by(triggers.c.force.desc(), triggers.c.id).limit(1)
+        row = self._database.read(lambda c: c.execute(query).first())
+        return _trigger(row) if row else None
 
     def get(self, id: int) -> Trigger | None:
-        raise NotImplementedError
+        row = self._database.read(lambda c: c.execute(select(triggers).where(triggers.c.id == id)).first())
+        return _trigger(row) if row else None
+
+    def of_version(self, n: int) -> list[Trigger]:
+        """What asked for version n, oldest first."""
+        query = select(triggers).where(triggers.c.version == n).order_by(triggers.c.id)
+        return [_trigger(row) for row in self._database.read(lambda c: c.execute(query).all())]
+
+
+def _same(connection: Connection, kind: str, force: bool, params: dict[str, Any], key: str | None) -> Row[Any] | None:
+    if key is not None:
+        return connection.execute(select(triggers).where(triggers.c.idempotency_key == key)).first()
+    query = _waiting().where(triggers.c.kind == kind, triggers.c.force == force).order_by(triggers.c.id)
+    return next((row for row in connection.execute(query) if row.params == params), None)
+
+
+def _waiting() -> Any:
+    return select(triggers).where(triggers.c.version.is_(None), triggers.c.cancelled_at.is_(None))
+
+
+def _trigger(row: Row[Any], created: bool = False) -> Trigger:
+    return Trigger(
+        id=row.id,
+        kind=row.kind,
+        force=row.force,
+        params=row.params,
+        created_at=row.created_at,
+        version=row.version,
+        cancelled=row.cancelled_at is not None,
+        created=created,
+    )

@@ -2,69 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from core.gate import Verdict
 from core.rules import Finding
 from core.sides import Side
-from resources.conversations import StoredConversation
+from resources.claims import beat, check_held, claim_version, release
+from resources.conversation_rows import StoredConversation, stored
+from resources.database import Database
+from resources.endings import abandon_version, conclude_version, fail_version
+from resources.event_rows import write_event
+from resources.setting_store import SettingStore
+from resources.store_errors import AttemptsExhausted, NotAllowed
+from resources.tables import conversations, units, versions
+from resources.version_rows import Claim, Desired, State, Version, unfinished_row, version_of, version_row
 
-State = Literal["open", "trained", "promoted", "rejected", "failed", "abandoned"]
-Desired = Literal["run", "stop"]
+__all__ = ["MAX_ATTEMPTS", "Claim", "Desired", "Performance", "State", "Version", "Versions"]
 
 MAX_ATTEMPTS = 5
-REJECTIONS_THAT_PAUSE = 2
-
-
-@dataclass(frozen=True)
-class Claim:
-    """The right to work on version n, as long as the store still holds this fence."""
-
-    n: int
-    fence: int
-    attempt: int
-    state: State
-    resumed: bool
-
-
-@dataclass(frozen=True)
-class Version:
-    n: int
-    state: State
-    desired: Desired
-    parent: int | None
-    attempts: int
-    fence: int
-    beat: int
-    owner: str | None
-    released: bool
-    error: str | None
-    error_class: str | None
-    dataset_hash: str | None
-    adapter_sha256: str | None
-    mlflow_run_id: str | None
-    mlflow_version: str | None
-    verdict: Verdict | None
-    report_path: str | None
-    override_reason: str | None
-    counts: dict[str, Any]
-    training: dict[str, Any]
-    method: str
-    base_fingerprint: str
-    created_at: datetime
-    started_at: datetime
-    finished_at: datetime | None
-    stage: str | None
-
-    @property
-    def unfinished(self) -> bool:
-        return self.state in ("open", "trained")
-
-    @property
-    def backoff_seconds(self) -> float:
-        """How long after it was released with an error an observer waits, on its own monotonic clock; 0 without one."""
-        return min(5.0 * 2.0 ** (self.attempts - 1), 300.0) if self.released and self.error else 0.0
 
 
 @dataclass(frozen=True)
@@ -77,29 +34,50 @@ class Performance:
 
 
 class Versions:
-    def claim(self, owner: str, *, dead_beat: int | None = None) -> Claim | None:
+    def __init__(self, database: Database, settings: SettingStore, lineage: str) -> None:
+        self._database = database
+        self._settings = settings
+        self._lineage = lineage
+
+    def claim(self, owner: str, *, dead_beat: int | None = None, max_attempts: int = MAX_ATTEMPTS) -> Claim | None:
         """Take the unfinished version over, or all waiting conversations and triggers as a new one.
 
         None: nothing eligible waits. VersionBusy: its owner may be alive (VersionStopped: a person stopped it).
         AttemptsExhausted: it has just been failed.
         """
-        raise NotImplementedError
+
+        def work(connection: Connection) -> Claim | AttemptsExhausted | None:
+            now = self._settings.current(connection).public()
+            return claim_version(connection, owner, dead_beat, self._lineage, now, max_attempts)
+
+        claim = self._database.write(work)
+        if isinstance(claim, AttemptsExhausted):
+            raise claim
+        return claim
 
     def hold(self, claim: Claim) -> bool:
         """One heartbeat; False says that the claim is lost."""
-        raise NotImplementedError
+        return self._database.write(lambda c: beat(c, claim))
 
     def release(self, claim: Claim, error: str | None = None) -> None:
         """Give the lease back; a claim that is lost already is left alone."""
-        raise NotImplementedError
+        self._database.write(lambda c: release(c, claim, error))
 
     def rows(self, n: int) -> list[StoredConversation]:
         """The conversations of a version, in their order."""
-        raise NotImplementedError
+        query = select(conversations).where(conversations.c.version == n).order_by(conversations.c.seq)
+        return [stored(row) for row in self._database.read(lambda c: c.execute(query).all())]
 
     def accepted_before(self, n: int) -> list[StoredConversation]:
         """The conversations of earlier versions that screening accepted, in their order."""
-        raise NotImplementedError
+        query = (
+            select(conversations)
+            .join(versions, versions.c.n == conversations.c.version)
+            .where(conversations.c.version < n, ~conversations.c.rejected)
+            .where(versions.c.state.not_in(["failed", "abandoned"]))
+            .order_by(conversations.c.seq)
+        )
+        return [stored(row) for row in self._database.read(lambda c: c.execute(query).all())]
 
     def screen(
         self,
@@ -108,58 +86,177 @@ class Versions:
         findings: Mapping[str, Sequence[Finding]],
         units: Mapping[str, Side] | None = None,
     ) -> None:
-        """Store sides and findings of this version's conversations; a side, once stored, stays."""
-        raise NotImplementedError
+        """Store sides, findings and newly placed units of this version; a side, once stored, stays."""
+
+        def work(connection: Connection) -> None:
+            check_held(connection, claim)
+            _write_screening(connection, claim.n, sides, findings)
+            _write_units(connection, units or {})
+
+        self._database.write(work)
 
     def unit_sides(self) -> dict[str, Side]:
         """The side of every unit ever placed."""
-        raise NotImplementedError
+        rows = self._database.read(lambda c: c.execute(select(units.c.unit, units.c.side)).all())
+        return {row.unit: row.side for row in rows}
 
     def set_dataset(self, claim: Claim, dataset_hash: str, counts: Mapping[str, Any]) -> None:
-        raise NotImplementedError
+        """Note which dataset is trained on; `counts` join those of the claim."""
+
+        def change(row: Row[Any]) -> dict[str, Any]:
+            return {"dataset_hash": dataset_hash, "counts": {**row.counts, **counts}}
+
+        self._change(claim, change)
 
     def set_mlflow_run(self, claim: Claim, run_id: str) -> None:
-        raise NotImplementedError
+        self._change(claim, lambda row: {"mlflow_run_id": run_id})
 
     def mark_trained(self, claim: Claim, adapter_sha256: str, training: Mapping[str, Any]) -> None:
         """open to trained; Fenced when somebody else holds the version."""
-        raise NotImplementedError
+
+        def work(connection: Connection) -> None:
+            check_held(connection, claim, "open")
+            values = {"state": "trained", "adapter_sha256": adapter_sha256, "training": dict(training)}
+            connection.execute(update(versions).where(versions.c.n == claim.n).values(**values))
+            write_event(connection, "trained", f"v{claim.n} is trained and waits for its verdict", claim.n)
+
+        self._database.write(work)
 
     def set_verdict(self, claim: Claim, verdict: Verdict, report_path: str) -> None:
         """Store what the gate said, before anything shows it."""
-        raise NotImplementedError
+
+        def work(connection: Connection) -> None:
+            check_held(connection, claim, "trained")
+            values = {"verdict": verdict.model_dump_json(), "report_path": report_path}
+            connection.execute(update(versions).where(versions.c.n == claim.n).values(**values))
+            said = "promote" if verdict.promoted else "reject"
+            data = {"promoted": verdict.promoted, "reasons": list(verdict.reasons)}
+            write_event(connection, "verdict", f"The gate says {said} v{claim.n}", claim.n, data)
+
+        self._database.write(work)
 
     def conclude(self, claim: Claim, mlflow_version: str | None, override_reason: str | None = None) -> Version:
         """trained to promoted, which moves the champion, or to rejected; NotAllowed without a verdict."""
-        raise NotImplementedError
+
+        def work(connection: Connection) -> Version:
+            conclude_version(connection, check_held(connection, claim, "trained"), mlflow_version, override_reason)
+            return version_of(version_row(connection, claim.n))
+
+        return self._database.write(work)
 
     def fail(self, claim: Claim | int, error_class: str, message: str, *, max_attempts: int = MAX_ATTEMPTS) -> Version:
         """Record a failed attempt and release; after the last one the version is failed and its rows wait again."""
-        raise NotImplementedError
+
+        def work(connection: Connection) -> Version:
+            row = _unfinished(connection, claim) if isinstance(claim, int) else check_held(connection, claim)
+            if row.attempts >= max_attempts:
+                fail_version(connection, row, error_class, message)
+            else:
+                values = {"released": True, "error_class": error_class, "error": message}
+                connection.execute(update(versions).where(versions.c.n == row.n).values(**values))
+                data = {"attempt": row.attempts, "error_class": error_class}
+                write_event(connection, "attempt_failed", f"v{row.n}, attempt {row.attempts}: {message}", row.n, data)
+            return version_of(version_row(connection, row.n))
+
+        return self._database.write(work)
 
     def abandon(self, n: int, reason: str) -> Version:
         """Give an unfinished version up: its conversations wait again."""
-        raise NotImplementedError
+
+        def work(connection: Connection) -> Version:
+            abandon_version(connection, _unfinished(connection, n), reason)
+            return version_of(version_row(connection, n))
+
+        return self._database.write(work)
 
     def stop(self, n: int) -> Version:
-        raise NotImplementedError
+        """Ask its owner to stop after a checkpoint, and others not to take it over."""
+        return self._desire(n, "stop")
 
     def resume(self, n: int) -> Version:
-        raise NotImplementedError
+        return self._desire(n, "run")
 
     def get(self, n: int) -> Version:
         """NotFound when there is none."""
-        raise NotImplementedError
+        return version_of(self._database.read(lambda c: version_row(c, n)))
 
     def unfinished(self) -> Version | None:
-        raise NotImplementedError
+        row = self._database.read(unfinished_row)
+        return version_of(row) if row else None
 
     def history(self, limit: int = 50, offset: int = 0) -> list[Version]:
         """Newest first."""
-        raise NotImplementedError
+        query = select(versions).order_by(versions.c.n.desc()).limit(limit).offset(offset)
+        return [version_of(row) for row in self._database.read(lambda c: c.execute(query).all())]
+
+    def count(self) -> int:
+        return int(self._database.read(lambda c: c.execute(select(func.count()).select_from(versions)).scalar_one()))
 
     def next_number(self) -> int:
-        raise NotImplementedError
+        highest = self._database.read(lambda c: c.execute(select(func.max(versions.c.n))).scalar_one())
+        return int(highest or 0) + 1
 
     def performance(self) -> Performance:
-        raise NotImplementedError
+        ended = ["promoted", "rejected", "failed"]
+        query = select(versions.c.state, versions.c.started_at, versions.c.finished_at)
+        rows = self._database.read(lambda c: c.execute(query.where(versions.c.state.in_(ended))).all())
+        seconds = [(row.finished_at - row.started_at).total_seconds() for row in rows if row.state != "failed"]
+        mean = sum(seconds) / len(seconds) if seconds else None
+        return Performance(len(rows), sum(row.state == "failed" for row in rows), mean)
+
+    def _change(self, claim: Claim, change: Any) -> None:
+        def work(connection: Connection) -> None:
+            row = check_held(connection, claim)
+            connection.execute(update(versions).where(versions.c.n == claim.n).values(**change(row)))
+
+        self._database.write(work)
+
+    def _desire(self, n: int, desired: Desired) -> Version:
+        def work(connection: Connection) -> Version:
+            row = _unfinished(connection, n)
+            if row.desired != desired:
+                connection.execute(update(versions).where(versions.c.n == n).values(desired=desired))
+                kind, says = ("stop_asked", "stops") if desired == "stop" else ("resume_asked", "goes on")
+                write_event(connection, kind, f"v{n} {says}, as a person asked", n)
+            return version_of(version_row(connection, n))
+
+        return self._database.write(work)
+
+
+def _unfinished(connection: Connection, n: int) -> Row[Any]:
+    row = version_row(connection, n)
+    if not row.in_flight:
+        raise NotAllowed(f"Expected v{n} to be unfinished, found it {row.state}")
+    return row
+
+
+def _write_screening(
+    connection: Connection, n: int, sides: Mapping[str, Side], findings: Mapping[str, Sequence[Finding]]
+) -> None:
+    values = [
+        {
+            "of_id": id,
+            "new_side": sides.get(id),
+            "new_findings": [finding.model_dump() for finding in findings.get(id, ())],
+            "new_rejected": any(finding.severity == "error" for finding in findings.get(id, ())),
+        }
+        for id in sorted({*sides, *findings})
+    ]
+    if not values:
+        return
+    mine = update(conversations).where(conversations.c.id == bindparam("of_id"), conversations.c.version == n)
+    connection.execute(
+        mine.values(
+            side=func.coalesce(conversations.c.side, bindparam("new_side")),
+            findings=bindparam("new_findings", type_=conversations.c.findings.type),
+            rejected=bindparam("new_rejected"),
+        ),
+        values,
+    )
+
+
+def _write_units(connection: Connection, placed: Mapping[str, Side]) -> None:
+    known = set(connection.execute(select(units.c.unit)).scalars())
+    new = [{"unit": unit, "side": side} for unit, side in placed.items() if unit not in known]
+    if new:
+        connection.execute(insert(units), new)

@@ -1,0 +1,126 @@
+"""Storing a batch of conversations: idempotent by id, distinct by hash, whoever else stores at the moment."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+
+from core.conversation import Conversation
+from core.duplicates import exact_hash
+from core.eligibility import Eligibility, decide
+from resources.conversation_rows import CHUNK, is_positive, new_row, text_values
+from resources.tables import conversations
+
+DUPLICATE = Eligibility(eligible=False, reason="duplicate")
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What became of one conversation: `collected` when its row is in the store, new or not."""
+
+    id: str
+    collected: bool
+    duplicate_id: bool
+    eligible: bool
+    reason: str | None
+
+
+def capture_batch(connection: Connection, batch: Sequence[Conversation]) -> list[Captured]:
+    """Store all, answers in their order.
+
+    An id that is known, in the store or earlier in the batch, is a duplicate, unless it completes an incomplete one.
+    """
+    outcomes: list[Captured | None] = [None] * len(batch)
+    todo = list(enumerate(batch))
+    while todo:
+        todo = _round(connection, todo, outcomes)
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+def make_eligible(connection: Connection, id: str, values: dict[str, Any]) -> Eligibility:
+    """Write values that may make the row eligible; the unique index has the last word on duplicates."""
+    mine = update(conversations).where(conversations.c.id == id)
+    try:
+        with connection.begin_nested():
+            connection.execute(mine.values(**values))
+    except IntegrityError:
+        connection.execute(mine.values(**values | {"eligible": False, "reason": "duplicate"}))
+        return DUPLICATE
+    return Eligibility(eligible=values["eligible"], reason=values["reason"])
+
+
+def known_hashes(connection: Connection, hashes: Iterable[str]) -> set[str]:
+    """Those that an eligible conversation has."""
+    found: set[str] = set()
+    for chunk in _chunks(hashes):
+        query = select(conversations.c.hash).where(conversations.c.eligible, conversations.c.hash.in_(chunk))
+        found.update(connection.execute(query).scalars())
+    return found
+
+
+def _round(
+    connection: Connection, todo: Sequence[tuple[int, Conversation]], outcomes: list[Captured | None]
+) -> list[tuple[int, Conversation]]:
+    """Settle what can be settled at once; what another writer was faster with, and what repeats an id, comes back."""
+    hashes = {index: exact_hash(conversation) for index, conversation in todo}
+    existing = _existing(connection, [conversation.id for _, conversation in todo])
+    known = known_hashes(connection, hashes.values())
+    rows: dict[str, dict[str, Any]] = {}
+    indexes: dict[str, int] = {}
+    for index, conversation in todo:
+        row = existing.get(conversation.id)
+        if row is not None:
+            outcomes[index] = _meet(connection, row, conversation, hashes[index])
+        elif conversation.id not in rows:
+            decision = decide(conversation, hash_known=hashes[index] in known)
+            if decision.eligible:
+                known.add(hashes[index])
+            rows[conversation.id] = new_row(conversation, hashes[index], decision)
+            indexes[conversation.id] = index
+    inserted = _insert(connection, list(rows.values()))
+    for id, values in rows.items():
+        if id in inserted:
+            outcomes[indexes[id]] = Captured(id, True, False, values["eligible"], values["reason"])
+    return [(index, conversation) for index, conversation in todo if outcomes[index] is None]
+
+
+def _existing(connection: Connection, ids: Iterable[str]) -> dict[str, Row[Any]]:
+    columns = [conversations.c[name] for name in ("id", "complete", "eligible", "reason", "rating", "thumb")]
+    found: dict[str, Row[Any]] = {}
+    for chunk in _chunks(ids):
+        query = select(*columns).where(conversations.c.id.in_(chunk))
+        found.update({row.id: row for row in connection.execute(query)})
+    return found
+
+
+def _insert(connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
+    """The ids that were new; the rest met a unique index."""
+    if not rows:
+        return set()
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement = insert(conversations).on_conflict_do_nothing().returning(conversations.c.id)
+    return set(connection.execute(statement, rows).scalars())
+
+
+def _meet(connection: Connection, row: Row[Any], conversation: Conversation, hash: str) -> Captured | None:
+    """A known id: completed by this conversation if it was incomplete, else left as it is. None: just deleted."""
+    if row.complete or not conversation.complete:
+        return Captured(row.id, True, True, row.eligible, row.reason)
+    # locked and read again: another writer may have completed it since
+    connection.execute(select(conversations.c.seq).where(conversations.c.id == row.id).with_for_update())
+    now = _existing(connection, [row.id]).get(row.id)
+    if now is None or now.complete:
+        return now and Captured(now.id, True, True, now.eligible, now.reason)
+    known = hash in known_hashes(connection, [hash])
+    decision = decide(conversation, hash_known=known, positive_feedback=is_positive(now.rating, now.thumb))
+    final = make_eligible(connection, row.id, text_values(conversation, hash, decision))
+    return Captured(row.id, True, False, final.eligible, final.reason)
+
+
+def _chunks(values: Iterable[str]) -> Iterator[list[str]]:
+    unique = sorted(set(values))
+    for start in range(0, len(unique), CHUNK):
+        yield unique[start : start + CHUNK]

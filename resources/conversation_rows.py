@@ -1,0 +1,97 @@
+"""A conversation with what stands beside it, and its row."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row
+
+from core.conversation import Conversation
+from core.eligibility import Eligibility
+from core.rules import Finding
+from core.sides import Side
+from resources.tables import conversations, utc_now
+
+# what `IN (...)` is given at once: far below the limits of both databases
+CHUNK = 500
+
+
+@dataclass(frozen=True)
+class StoredConversation:
+    """A conversation with what stands beside it; `rating` and `thumb` are the latest feedback."""
+
+    conversation: Conversation
+    seq: int
+    eligible: bool
+    reason: str | None
+    version: int | None
+    side: Side | None
+    findings: tuple[Finding, ...]
+    rating: int | None
+    thumb: int | None
+
+    @property
+    def rejected(self) -> bool:
+        """Whether screening keeps it out of the dataset."""
+        return any(finding.severity == "error" for finding in self.findings)
+
+
+def stored(row: Row[Any]) -> StoredConversation:
+    return StoredConversation(
+        conversation=conversation_of(row),
+        seq=row.seq,
+        eligible=row.eligible,
+        reason=row.reason,
+        version=row.version,
+        side=row.side,
+        findings=tuple(Finding.model_validate(finding) for finding in row.findings),
+        rating=row.rating,
+        thumb=row.thumb,
+    )
+
+
+def conversation_of(row: Row[Any]) -> Conversation:
+    return Conversation.model_validate({field: getattr(row, field) for field in Conversation.model_fields})
+
+
+def new_row(conversation: Conversation, hash: str, decision: Eligibility) -> dict[str, Any]:
+    """The row of a conversation that was never seen; `messages` as plain JSON."""
+    return {
+        **text_values(conversation, hash, decision),
+        "id": conversation.id,
+        "user_id": conversation.user_id,
+        "session_id": conversation.session_id,
+        "thread_id": conversation.thread_id,
+        "source": conversation.source,
+        "provenance": conversation.provenance,
+        "created_at": conversation.created_at,
+        "recorded_at": utc_now(),
+        "findings": [],
+        "rejected": False,
+    }
+
+
+def text_values(conversation: Conversation, hash: str, decision: Eligibility) -> dict[str, Any]:
+    """What a complete conversation brings to the row of an incomplete one."""
+    return {
+        "messages": [message.model_dump() for message in conversation.messages],
+        "reply": conversation.reply,
+        "model": conversation.model,
+        "complete": conversation.complete,
+        "hash": hash,
+        "eligible": decision.eligible,
+        "reason": decision.reason,
+    }
+
+
+def is_positive(rating: int | None, thumb: int | None) -> bool:
+    """The feedback that makes an own reply eligible."""
+    return (rating or 0) >= 4 or thumb == 1
+
+
+def in_no_version() -> ColumnElement[bool]:
+    return conversations.c.version.is_(None)
+
+
+def waits() -> ColumnElement[bool]:
+    """Eligible and in no version; written as the partial indexes have it."""
+    return conversations.c.eligible & in_no_version()

@@ -1,0 +1,86 @@
+"""How a version ends: concluded by its verdict, failed, or given up; each in one transaction."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from core.gate import Verdict
+from resources.champions import model_name, move_champion
+from resources.event_rows import write_event
+from resources.setting_store import pause
+from resources.store_errors import NotAllowed
+from resources.tables import conversations, pauses, utc_now, versions
+from resources.version_rows import State
+
+REJECTIONS_THAT_PAUSE = 2
+
+
+def conclude_version(
+    connection: Connection, row: Row[Any], mlflow_version: str | None, override_reason: str | None
+) -> None:
+    """trained to promoted, with the champion, or to rejected; two rejections in a row pause."""
+    if row.verdict is None:
+        raise NotAllowed(f"Expected a verdict of v{row.n} before it is concluded, found none: judge it first")
+    verdict = Verdict.model_validate_json(row.verdict)
+    promoted = verdict.promoted or override_reason is not None
+    _end(
+        connection,
+        row,
+        "promoted" if promoted else "rejected",
+        mlflow_version=mlflow_version,
+        override_reason=override_reason,
+        error=None,
+        error_class=None,
+    )
+    data = {"reasons": list(verdict.reasons), "override_reason": override_reason}
+    write_event(connection, "run_completed", f"v{row.n} is trained and judged", row.n)
+    if promoted:
+        move_champion(connection, row.base_fingerprint, row.n)
+        write_event(connection, "promoted", f"v{row.n} is promoted: {_why(verdict, override_reason)}", row.n, data)
+        return
+    write_event(connection, "rejected", f"v{row.n} is rejected: {_why(verdict, None)}", row.n, data)
+    _pause_after_rejections(connection, row.base_fingerprint)
+
+
+def fail_version(connection: Connection, row: Row[Any], error_class: str, message: str) -> None:
+    """No attempt is left: its conversations wait again, and automatic training waits for a person."""
+    _end(connection, row, "failed", error_class=error_class, error=message)
+    waiting = _give_rows_back(connection, row.n)
+    text = f"v{row.n} failed after {row.attempts} attempts ({error_class}): {message}"
+    write_event(connection, "run_failed", text, row.n, {"error_class": error_class, "waiting_again": waiting})
+    pause(connection, f"{model_name(row.n)} failed after {row.attempts} attempts ({error_class})")
+
+
+def abandon_version(connection: Connection, row: Row[Any], reason: str) -> None:
+    _end(connection, row, "abandoned", error=reason)
+    waiting = _give_rows_back(connection, row.n)
+    write_event(connection, "abandoned", f"v{row.n} is given up: {reason}", row.n, {"waiting_again": waiting})
+
+
+def _end(connection: Connection, row: Row[Any], state: State, **values: Any) -> None:
+    ended = {"state": state, "in_flight": None, "released": True, "finished_at": utc_now(), "stage": None}
+    connection.execute(update(versions).where(versions.c.n == row.n).values(**ended, **values))
+
+
+def _give_rows_back(connection: Connection, n: int) -> int:
+    """Sides stay: a conversation once held out is never trained on."""
+    rows = update(conversations).where(conversations.c.version == n)
+    return connection.execute(rows.values(version=None, findings=[], rejected=False)).rowcount
+
+
+def _pause_after_rejections(connection: Connection, lineage: str) -> None:
+    last_pause = connection.execute(select(pauses.c.after_version).order_by(pauses.c.id.desc())).scalars().first()
+    recent = connection.execute(
+        select(versions.c.n, versions.c.state)
+        .where(versions.c.state.in_(["promoted", "rejected"]), versions.c.base_fingerprint == lineage)
+        .where(versions.c.n > (last_pause or 0))
+        .order_by(versions.c.n.desc())
+        .limit(REJECTIONS_THAT_PAUSE)
+    ).all()
+    if len(recent) == REJECTIONS_THAT_PAUSE and all(row.state == "rejected" for row in recent):
+        names = " and ".join(model_name(row.n) for row in reversed(recent))
+        pause(connection, f"{names} were rejected in a row")
+
+
+def _why(verdict: Verdict, override_reason: str | None) -> str:
+    return f"overridden, {override_reason}" if override_reason is not None else "; ".join(verdict.reasons)

@@ -1,0 +1,249 @@
+"""The tables of the store; what a migration builds must equal them."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+
+metadata = MetaData()
+
+Serial = BigInteger().with_variant(Integer(), "sqlite")
+Name = String(255)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware on both sides of both databases, always UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        in_utc = value.astimezone(UTC)
+        return in_utc.replace(tzinfo=None) if dialect.name == "sqlite" else in_utc
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("n", Integer, primary_key=True, autoincrement=False),
+    Column("state", String(16), nullable=False),
+    # true or NULL, and unique: the database itself allows one unfinished version
+    Column("in_flight", Boolean, unique=True),
+    Column("desired", String(8), nullable=False),
+    Column("parent", Integer),
+    Column("method", String(32), nullable=False),
+    Column("base_fingerprint", Name, nullable=False),
+    Column("owner", Name),
+    Column("fence", Integer, nullable=False),
+    Column("beat", BigInteger, nullable=False),
+    Column("released", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error_class", Name),
+    Column("error", Text),
+    Column("stage", String(32)),
+    Column("settings", JSON, nullable=False),
+    Column("counts", JSON, nullable=False),
+    Column("dataset_hash", Name),
+    Column("training", JSON, nullable=False),
+    Column("adapter_sha256", Name),
+    Column("mlflow_run_id", Name),
+    Column("mlflow_version", Name),
+    Column("verdict", Text),
+    Column("report_path", Text),
+    Column("override_reason", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    CheckConstraint("state IN ('open','trained','promoted','rejected','failed','abandoned')", name="known_state"),
+    CheckConstraint("desired IN ('run','stop')", name="known_desire"),
+    CheckConstraint(
+        "(state IN ('open','trained') AND in_flight IS NOT NULL) OR "
+        "(state NOT IN ('open','trained') AND in_flight IS NULL)",
+        name="in_flight_is_unfinished",
+    ),
+    CheckConstraint("in_flight IS NULL OR in_flight", name="in_flight_is_true_or_null"),
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("seq", Serial, primary_key=True),
+    Column("id", Name, nullable=False, unique=True),
+    Column("messages", JSON, nullable=False),
+    Column("reply", Text, nullable=False),
+    Column("user_id", Name),
+    Column("session_id", Name),
+    Column("thread_id", Name),
+    Column("source", Name, nullable=False),
+    Column("provenance", String(16), nullable=False),
+    Column("model", Name),
+    Column("complete", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("eligible", Boolean, nullable=False),
+    Column("reason", String(64)),
+    Column("version", Integer, ForeignKey("versions.n")),
+    Column("side", String(16)),
+    Column("findings", JSON, nullable=False),
+    Column("rejected", Boolean, nullable=False),
+    Column("rating", Integer),
+    Column("thumb", Integer),
+    CheckConstraint("version IS NULL OR eligible", name="only_eligible_are_claimed"),
+    sqlite_autoincrement=True,
+)
+_c = conversations.c
+# the arbiter of "distinct by exact hash", whoever captures at the same moment
+Index("distinct_eligible", _c.hash, unique=True, sqlite_where=text("eligible = 1"), postgresql_where=text("eligible"))
+Index(
+    "waiting",
+    _c.seq,
+    sqlite_where=text("eligible = 1 AND version IS NULL"),
+    postgresql_where=text("eligible AND version IS NULL"),
+)
+# in the order in which counts groups, so that it reads this index alone
+Index("standing", _c.complete, _c.eligible, _c.reason, _c.rejected, _c.version)
+Index("by_version", _c.version, _c.seq)
+Index("by_eligible", _c.eligible, _c.seq)
+Index("by_user", _c.user_id, _c.seq)
+Index("by_session", _c.session_id, _c.seq)
+Index("by_source", _c.source, _c.seq)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("conversation_id", Name, ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("rating", Integer),
+    Column("thumb", Integer),
+    Column("comment", Text),
+    Column("corrected_reply", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    CheckConstraint("rating IS NULL OR thumb IS NULL", name="rating_or_thumb"),
+    sqlite_autoincrement=True,
+)
+
+units = Table(
+    "units",
+    metadata,
+    Column("unit", String(512), primary_key=True),
+    Column("side", String(16), nullable=False),
+)
+
+triggers = Table(
+    "triggers",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("kind", String(64), nullable=False),
+    Column("force", Boolean, nullable=False),
+    Column("params", JSON, nullable=False),
+    Column("idempotency_key", Name, unique=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("version", Integer, ForeignKey("versions.n"), index=True),
+    Column("cancelled_at", UtcDateTime),
+    sqlite_autoincrement=True,
+)
+
+progress = Table(
+    "progress",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("version", Integer, ForeignKey("versions.n"), nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("stage", String(32), nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("total_steps", Integer, nullable=False),
+    Column("loss", Float),
+    Column("learning_rate", Float),
+    Column("tokens_per_second", Float),
+    Column("eta_seconds", Float),
+    Column("created_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("progress_of_version", progress.c.version, progress.c.id)
+
+champions = Table(
+    "champions",
+    metadata,
+    Column("lineage", Name, primary_key=True),
+    Column("n", Integer, ForeignKey("versions.n")),
+    Column("previous", Integer, ForeignKey("versions.n")),
+    Column("seq", Integer, nullable=False),
+    Column("alias_confirmed", Integer),
+    Column("served", Integer),
+    Column("changed_at", UtcDateTime),
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("value", JSON, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Column("changed_by", Name, nullable=False),
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("after_version", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("cleared_at", UtcDateTime),
+    Column("cleared_by", Name),
+    sqlite_autoincrement=True,
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("timestamp", UtcDateTime, nullable=False),
+    Column("type", String(64), nullable=False),
+    Column("version", Integer),
+    Column("message", Text, nullable=False),
+    Column("data", JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("events_by_type", events.c.type, events.c.id)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Serial, ForeignKey("events.id"), primary_key=True, autoincrement=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", UtcDateTime, nullable=False),
+    Column("closed_at", UtcDateTime),
+    Column("outcome", String(16)),
+    Column("error", Text),
+)
+Index("outbox_waiting", outbox.c.id, sqlite_where=text("closed_at IS NULL"), postgresql_where=text("closed_at IS NULL"))

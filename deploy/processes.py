@@ -65,7 +65,7 @@ def end(
         _signal_group(pid, signal.SIGTERM)
     _wait([member for pid in leaders for member in tree(pid)[:1]], None, grace)
     if leaders:
-        _wait(_rest(ours, mark), mark, _ORPHAN_SECONDS)
+        _wait(_rest(ours, mark), mark, min(_ORPHAN_SECONDS, grace / 5))
     rest = _rest(ours, mark)
     for process in rest:
         _signal(process, signal.SIGTERM)

@@ -72,7 +72,7 @@ def said() -> list[str]:
 
 @pytest.fixture
 def stack(settings: Settings, server: Service, said: list[str]) -> Iterator[Stack]:
-    stack = Stack(settings, parts=[server], say=said.append, ready_seconds=30, grace_seconds=5)
+    stack = Stack(settings, parts=[server], say=said.append, ready_seconds=30, grace_seconds=2)
     yield stack
     stack.stop()
 
@@ -98,6 +98,7 @@ def test_nothing_is_left_after_the_stack_ends(stack: Stack, notes: Path, setting
     assert not (settings.state_dir / "stack.json").exists()
 
 
+@pytest.mark.slow
 def test_a_service_that_dies_is_said_and_started_again(stack: Stack, said: list[str], notes: Path) -> None:
     with stack:
         first = stack.pid("server")
@@ -110,6 +111,7 @@ def test_a_service_that_dies_is_said_and_started_again(stack: Stack, said: list[
     assert not processes.marked(stack.mark)
 
 
+@pytest.mark.slow
 def test_a_service_ended_on_purpose_stays_down_until_it_is_started(stack: Stack) -> None:
     with stack:
         stack.end_service("server")
@@ -131,7 +133,7 @@ def test_a_process_that_ignores_sigterm_is_killed(settings: Settings, said: list
 
 def test_a_service_that_ends_at_once_stops_the_start_and_shows_its_log(settings: Settings, server: Service) -> None:
     broken = Service("broken", (sys.executable, "-c", "raise SystemExit('no model here')"), ready_url=server.ready_url)
-    stack = Stack(settings, parts=[server, broken], say=lambda line: None, ready_seconds=30, grace_seconds=5)
+    stack = Stack(settings, parts=[server, broken], say=lambda line: None, ready_seconds=30, grace_seconds=2)
     with pytest.raises(StackFailed, match=r"(?s)broken ended with status 1 .*no model here"):
         stack.start()
     assert not processes.marked(stack.mark)
@@ -201,6 +203,7 @@ def test_make_down_ends_it_from_another_terminal(supervisor: subprocess.Popen[st
     assert stack_record.down(tmp_path, say=lambda line: None) == 0, "a second time there is nothing to end"
 
 
+@pytest.mark.slow
 def test_make_down_finds_the_orphans_of_a_killed_supervisor(supervisor: subprocess.Popen[str], tmp_path: Path) -> None:
     supervisor.kill()
     supervisor.wait()

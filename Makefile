@@ -1,0 +1,56 @@
+# Every target sets up first what it needs; what is set up already costs a second.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down test test-fast bench lint fix backup restore
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+RUN := .venv/bin/python
+FAST := not engine and not daemon and not slow
+
+ifeq ($(strip $(PYTHON)),)
+$(error Python 3.11 was not found: install python3.11, or run PYTHON=/path/to/python3.11 make)
+endif
+
+help: ## This list
+	@grep -hE '^[a-z-]+: .*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+setup: ## Packages in .venv and the base model
+	@$(PYTHON) deploy/setup.py
+
+demo: ## The whole loop once on real conversations, then it stays up (DEMO_EXIT=1 ends it)
+	@began=$$SECONDS; $(PYTHON) deploy/setup.py && SETUP_SECONDS=$$((SECONDS - began)) exec $(RUN) -m deploy.demo
+
+up: setup ## Ingress with its engine, Dagster and MLflow, until Ctrl-C or make down
+	@exec $(RUN) -m deploy.stack up
+
+down: ## Ends what make up started
+	@exec $(RUN) -m deploy.stack down
+
+test: dev lint ## Lint, types, unit tests on both databases, end to end
+	$(RUN) -m pytest
+
+test-fast: dev ## The tests without engine, daemon and slow ones
+	$(RUN) -m pytest -q -m "$(FAST)"
+
+bench: dev ## Every figure, measured beside what one would use instead
+	$(RUN) -m bench
+
+lint: dev ## Style and types
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+fix: dev ## Style, repaired
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+	$(RUN) -m deploy.env_example
+
+backup: setup ## All of the state folder into one file (FILE=... names it)
+	@exec $(RUN) -m deploy.backup backup $(FILE)
+
+restore: setup ## The state folder from a backup: make restore FILE=...
+	@exec $(RUN) -m deploy.backup restore $(FILE)
+
+.PHONY: dev
+dev:
+	@$(PYTHON) deploy/setup.py --dev

@@ -48,17 +48,12 @@ class Play:
         self._console = console
         self._say = say
         self._loop_seconds = loop_seconds
-        self._timeline = Timeline()
+        self.timeline = Timeline()
 
     def turn(self, conversations: list[dict[str, Any]], stages: Sequence[tuple[str, float]]) -> Turn:
         """Play it; `stages` are the seconds of what came before. Raises DemoFailed."""
         before = self._ask("Five questions to `production`, which is still the base:")
-        import_seconds = self._import(conversations)
-        version = self._follow()
-        if version["state"] != "promoted":
-            reasons = "; ".join(version["reasons"]) or version.get("error") or "no reason was given"
-            raise DemoFailed(f"v{VERSION} ended as {version['state']}: {reasons}")
-        self._await_swap()
+        import_seconds = self.loop(conversations)
         after = self._ask(f"The same five questions, answered by v{VERSION}:")
         self._check_writers(after)
         return Turn(
@@ -67,11 +62,21 @@ class Play:
             evaluation=read_evaluation(self._settings.state_dir / "reports" / f"v{VERSION}"),
             verdict=self._verdict(),
             counted=Counted.of(self._client.conversations(), VERSION),
-            stages=[*stages, ("import", import_seconds), *((text, s) for _, text, s in self._timeline.stages())],
-            loop_seconds=self._timeline.total(),
+            stages=[*stages, ("import", import_seconds), *((text, s) for _, text, s in self.timeline.stages())],
+            loop_seconds=self.timeline.total(),
             seen=self._chat.seen,
             urls=list(pages(self._settings).items()),
         )
+
+    def loop(self, conversations: list[dict[str, Any]]) -> float:
+        """From the import to the first reply of the new version; the seconds of the import. Raises DemoFailed."""
+        import_seconds = self._import(conversations)
+        version = self._follow()
+        if version["state"] != "promoted":
+            reasons = "; ".join(version["reasons"]) or version.get("error") or "no reason was given"
+            raise DemoFailed(f"v{VERSION} ended as {version['state']}: {reasons}")
+        self._await_swap()
+        return import_seconds
 
     def _ask(self, title: str) -> list[Answer]:
         self._say(title)
@@ -85,7 +90,7 @@ class Play:
         self._say(f"Importing {len(conversations):,} conversations of human provenance in one request.")
         began = time.monotonic()
         answer = self._client.import_conversations(conversations, key="demo")
-        self._timeline.mark("acknowledged")
+        self.timeline.mark("acknowledged")
         seconds = time.monotonic() - began
         found = (
             f"{answer['accepted']:,} accepted, {answer['duplicates']:,} duplicates, {len(answer['rejected'])} rejected"
@@ -105,7 +110,7 @@ class Play:
                     self._say(f"  the progress could not be read: {problem}")
                     time.sleep(POLL_SECONDS)
                     continue
-                self._timeline.read(progress, version)
+                self.timeline.read(progress, version)
                 view.show(progress, self._chat.seen)
                 if version and version["state"] in FINISHED:
                     return version
@@ -122,7 +127,7 @@ class Play:
         at = self._chat.wait_for(f"v{VERSION}", SWAP_SECONDS)
         if at is None:
             raise DemoFailed(f"v{VERSION} is promoted but did not answer as `production` within {SWAP_SECONDS:.0f} s")
-        self._timeline.mark("answered", at)
+        self.timeline.mark("answered", at)
 
     def _check_writers(self, answers: Sequence[Answer]) -> None:
         writers = {answer.model for answer in answers}

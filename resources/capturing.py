@@ -31,7 +31,7 @@ class Captured:
 def capture_batch(connection: Connection, batch: Sequence[Conversation]) -> list[Captured]:
     """Store all, answers in their order.
 
-    An id that is known, in the store or earlier in the batch, is a duplicate, unless it completes an incomplete one.
+    An id that is known, in the store or earlier in the batch, is a duplicate, unless what was known is incomplete.
     """
     outcomes: list[Captured | None] = [None] * len(batch)
     todo = list(enumerate(batch))
@@ -106,8 +106,8 @@ def _insert(connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
 
 
 def _meet(connection: Connection, row: Row[Any], conversation: Conversation, hash: str) -> Captured | None:
-    """A known id: completed by this conversation if it was incomplete, else left as it is. None: just deleted."""
-    if row.complete or not conversation.complete:
+    """A known id: an incomplete one takes over what came since, a complete one stays. None: just deleted."""
+    if row.complete:
         return Captured(row.id, True, True, row.eligible, row.reason)
     # locked and read again: another writer may have completed it since
     connection.execute(select(conversations.c.seq).where(conversations.c.id == row.id).with_for_update())

@@ -28,6 +28,7 @@ from tests.serve.ingress_fixtures import (  # noqa: F401 (fixtures of the ingres
     deps,
     engine,
     follower,
+    migrated,
     store,
 )
 

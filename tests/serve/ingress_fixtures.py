@@ -1,5 +1,6 @@
 """An ingress over a real store and a double of the engine."""
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,9 +25,18 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store, brought up to date once for all tests."""
+    path = tmp_path_factory.mktemp("store") / "empty.db"
+    open_store(f"sqlite:///{path}", live_defaults=LiveSettings()).close()
+    return path
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path / 'store.db'}", live_defaults=LiveSettings(), lineage="fake")
+def store(tmp_path: Path, migrated: Path) -> Iterator[Store]:
+    path = shutil.copy(migrated, tmp_path / "store.db")
+    opened = Store(f"sqlite:///{path}", live_defaults=LiveSettings(), lineage="fake")
     yield opened
     opened.close()
 

@@ -42,13 +42,10 @@ class Registry(ABC):
 class MlflowRegistry(Registry):
     """MLflow's registry; every method raises MlflowUnavailable when it does not answer."""
 
-    def __init__(
-        self, tracking_uri: str, model_name: str, experiment: Experiment | None = None, *, create: bool = False
-    ) -> None:
+    def __init__(self, tracking_uri: str, model_name: str, experiment: Experiment | None = None) -> None:
         self.tracking_uri = tracking_uri
         self.model_name = model_name
         self._experiment = experiment
-        self._create = create
 
     def available(self) -> bool:
         return mlflow_store.available(self.tracking_uri)
@@ -56,8 +53,6 @@ class MlflowRegistry(Registry):
     def register(
         self, n: int, adapter_dir: Path, run_id: str | None, tags: Mapping[str, str], report: Path | None
     ) -> str:
-        if self._create:
-            mlflow_store.create(self.tracking_uri)
         client = mlflow_store.client(self.tracking_uri)
         with mlflow_store.translated(self.tracking_uri):
             found = self._find(client, n)

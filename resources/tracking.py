@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from resources import mlflow_store
 from resources.progress import Progress
+from resources.settings import Settings
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 MAX_METRICS_A_CALL = 1000
@@ -37,12 +38,11 @@ class Tracking(ABC):
     """The MLflow run of a version; every method may raise MlflowUnavailable."""
 
     @abstractmethod
-    def prepare(self) -> str:
-        """Make store and experiment where there are none; the address to open runs at."""
+    def open_run(self, context: Any, name: str, run_id: str | None, tags: Mapping[str, str], *, create: bool) -> str:
+        """Resume `run_id`, or open a new run where it is None or gone; `context` is that of the Dagster step.
 
-    @abstractmethod
-    def known_run(self, run_id: str | None) -> str | None:
-        """`run_id` if such a run is still there, else None."""
+        `create` allows a store to be made where there is none. The run stays open until `end`.
+        """
 
     @abstractmethod
     def log_training(self, run_id: str, params: Mapping[str, Any], curve: Sequence[Progress]) -> None:
@@ -77,19 +77,19 @@ class MlflowTracking(Tracking):
         self.experiment = experiment
         self._model_name = model_name
         self._pages = pages.rstrip("/")
-        self._experiment_id: str | None = None
 
-    def prepare(self) -> str:
-        mlflow_store.create(self.tracking_uri)
+    def open_run(self, context: Any, name: str, run_id: str | None, tags: Mapping[str, str], *, create: bool) -> str:
+        if create:
+            mlflow_store.create(self.tracking_uri)
         client = mlflow_store.client(self.tracking_uri)
         with mlflow_store.translated(self.tracking_uri):
-            self._experiment_id = experiment_id(client, self.experiment)
-        return mlflow_store.existing_uri(self.tracking_uri)
-
-    def known_run(self, run_id: str | None) -> str | None:
-        client = mlflow_store.client(self.tracking_uri)
-        with mlflow_store.translated(self.tracking_uri):
-            return run_id if run_id and _has_run(client, run_id) else None
+            experiment_id(client, self.experiment)
+            known = run_id if run_id and _has_run(client, run_id) else None
+            opened = _open_through_dagster(
+                context, self.experiment.name, mlflow_store.existing_uri(self.tracking_uri), known, tags
+            )
+            client.update_run(opened, name=name)
+            return opened
 
     def log_training(self, run_id: str, params: Mapping[str, Any], curve: Sequence[Progress]) -> None:
         client = mlflow_store.client(self.tracking_uri)
@@ -125,14 +125,40 @@ class MlflowTracking(Tracking):
                 client.set_terminated(run_id, status)
 
     def run_url(self, run_id: str) -> str:
-        return f"{self._pages}/#/experiments/{self._experiment_id or self._find_experiment()}/runs/{run_id}"
+        client = mlflow_store.client(self.tracking_uri)
+        with mlflow_store.translated(self.tracking_uri):
+            experiment = client.get_run(run_id).info.experiment_id
+        return f"{self._pages}/#/experiments/{experiment}/runs/{run_id}"
 
     def model_url(self, mlflow_version: str) -> str:
         return f"{self._pages}/#/models/{self._model_name}/versions/{mlflow_version}"
 
-    def _find_experiment(self) -> str:
-        self.prepare()
-        return self._experiment_id or "0"
+
+def _open_through_dagster(context: Any, experiment: str, uri: str, run_id: str | None, tags: Mapping[str, str]) -> str:
+    """Let dagster-mlflow find or start the run and tie it to the Dagster run."""
+    import dagster as dg
+
+    mlflow = mlflow_store.import_mlflow()
+    from dagster_mlflow import mlflow_tracking
+
+    config = {
+        "experiment_name": experiment,
+        "mlflow_tracking_uri": uri,
+        "mlflow_run_id": run_id,
+        "env": {},
+        "extra_tags": dict(tags),
+    }
+    with dg.build_resources(
+        {"mlflow": mlflow_tracking},
+        instance=context.instance,
+        resource_config={"mlflow": {"config": config}},
+        dagster_run=context.run,
+        log_manager=context.log,
+    ) as resources:
+        opened = str(resources.mlflow.active_run().info.run_id)
+        # what is left active would be ended as FINISHED when this process exits, whatever became of the version
+        mlflow.end_run(status="RUNNING")
+    return opened
 
 
 def _has_run(client: Any, run_id: str) -> bool:
@@ -160,3 +186,12 @@ def _points(curve: Sequence[Progress]) -> list[tuple[str, float, int, int]]:
 
 def _now_ms() -> int:
     return int(time.time() * 1000)
+
+
+def experiment_of(settings: Settings) -> Experiment:
+    """The experiment of these settings: the one they name, else finetuning_ and the base model."""
+    return Experiment(
+        settings.mlflow_experiment_name or f"finetuning_{settings.base_model}",
+        settings.state_dir / "mlartifacts",
+        {"project": "finetuning-mlops", "base_model": settings.base_model, "method": "lora"},
+    )

@@ -1,0 +1,83 @@
+"""lora_adapter: trained by a process of its own, on the dataset of this version."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import dagster as dg
+
+from assets.checks import ADAPTER_CHECKS, adapter_checks
+from assets.datasets import validated_dataset
+from assets.live import LiveProgress
+from assets.mlflow_run import attempt, mlflow_run
+from assets.step import POOL, folder, step
+from core.manifest import Manifest
+from resources import adapters, plots
+from resources.report import picture, table
+from resources.settings import Settings
+from resources.store import Store
+from resources.tracking import Tracking
+from resources.trainer import Trainer
+
+
+@dg.asset(
+    deps=[validated_dataset], pool=POOL, group_name="model", kinds={"pytorch", "mlflow"}, check_specs=ADAPTER_CHECKS
+)
+def lora_adapter(
+    context: dg.AssetExecutionContext,
+    store: dg.ResourceParam[Store],
+    settings: dg.ResourceParam[Settings],
+    trainer: dg.ResourceParam[Trainer],
+    tracking: dg.ResourceParam[Tracking],
+) -> dg.MaterializeResult:
+    """The LoRA adapter of this version; an interrupted training goes on from its checkpoint."""
+    with step(context, store, settings) as claim, mlflow_run(context, store, settings, tracking, claim) as run_id:
+        version = store.versions.get(claim.n)
+        target = folder(settings, "adapters", claim.n)
+        if version.state == "open":
+            trainer.run("train", claim, LiveProgress(context))
+        manifest = adapters.verify(target, version.base_fingerprint)
+        figures = training_figures(manifest)
+        if version.state == "open":
+            store.versions.mark_trained(claim, manifest.files[adapters.WEIGHTS], figures)
+        curve = store.progress.curve(claim.n)
+        if run_id:
+            attempt(context, lambda: tracking.log_training(run_id, training_params(manifest), curve))
+        page = attempt(context, lambda: tracking.run_url(run_id)) if run_id else None
+    with TemporaryDirectory() as aside:
+        drawn = picture(plots.loss_curve(curve, Path(aside) / "loss_curve.png"), "Training loss")
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(manifest.files[adapters.WEIGHTS]),
+        metadata={
+            "version": claim.n,
+            **figures,
+            "loss_curve": dg.MetadataValue.md(drawn),
+            "recipe": dg.MetadataValue.md(table(["", ""], list(manifest.recipe.items()))),
+            "mlflow_run": dg.MetadataValue.url(page) if page else "MLflow was away",
+            "folder": dg.MetadataValue.path(str(target)),
+        },
+        check_results=adapter_checks(curve),
+    )
+
+
+def training_figures(manifest: Manifest) -> dict[str, Any]:
+    """The numbers of a manifest: counts as they are, details where they are numbers."""
+    figures: dict[str, Any] = dict(manifest.counts)
+    for name, text in manifest.details.items():
+        try:
+            figures[name] = float(text)
+        except ValueError:
+            figures[name] = text
+    return figures
+
+
+def training_params(manifest: Manifest) -> dict[str, Any]:
+    """What MLflow keeps as parameters: the recipe, the dataset and the libraries."""
+    return {
+        **manifest.recipe,
+        "dataset_hash": manifest.dataset_hash,
+        "base_fingerprint": manifest.base_fingerprint,
+        "parent": manifest.parent,
+        **{f"library.{name}": version for name, version in manifest.library_versions.items()},
+        **{f"count.{name}": number for name, number in manifest.counts.items()},
+    }

@@ -1,0 +1,96 @@
+"""Asset checks: claims about what was just made. They show; what decides stands in the store."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from core.duplicates import exact_hash
+from core.gate import Check, Verdict
+from resources import datasets
+from resources.progress import Progress
+
+DATASET = "validated_dataset"
+ADAPTER = "lora_adapter"
+REPORT = "evaluation_report"
+
+DATASET_CHECKS = [
+    dg.AssetCheckSpec("no_conversation_in_two_sides", asset=DATASET, description="No id, unit or text on both"),
+    dg.AssetCheckSpec("no_duplicate_conversations", asset=DATASET, description="Question and reply occur once"),
+    dg.AssetCheckSpec("enough_held_out", asset=DATASET, description="As many held out as the gate needs to decide"),
+]
+ADAPTER_CHECKS = [
+    dg.AssetCheckSpec("training_loss_fell", asset=ADAPTER, description="Mean of the last tenth below that of the first")
+]
+# name here → name of the gate's check
+GATE_CHECKS = {
+    "adapter_is_sane": "artifact_sanity",
+    "evidence_is_enough": "enough_evidence",
+    "better_than_what_serves_now": "held_out_loss_vs_champion",
+    "not_worse_than_the_base": "held_out_loss_vs_base",
+    "nothing_general_was_forgotten": "general_non_inferiority",
+}
+REPORT_CHECKS = [
+    dg.AssetCheckSpec("candidate_is_better", asset=REPORT, description="The gate's verdict; to be rejected is normal"),
+    *(
+        dg.AssetCheckSpec(name, asset=REPORT, description=f"The gate's check {gate}")
+        for name, gate in GATE_CHECKS.items()
+    ),
+]
+
+
+def dataset_checks(folder: Path, min_held_out: int) -> list[dg.AssetCheckResult]:
+    """The claims about a dataset, checked on the files themselves."""
+    train, held_out, units = datasets.read_train(folder), datasets.read_held_out(folder), datasets.read_units(folder)
+    hashes = {c.id: exact_hash(c) for c in train + held_out}
+    shared = {
+        kind: len({name[c.id] for c in train} & {name[c.id] for c in held_out})
+        for kind, name in (("texts", hashes), ("units", units), ("ids", {id_: id_ for id_ in hashes}))
+    }
+    duplicates = len(train) + len(held_out) - len(set(hashes.values()))
+    return [
+        _result("no_conversation_in_two_sides", DATASET, not any(shared.values()), shared, error=True),
+        _result("no_duplicate_conversations", DATASET, duplicates == 0, {"duplicates": duplicates}, error=True),
+        _result(
+            "enough_held_out",
+            DATASET,
+            len(held_out) >= min_held_out,
+            {"held_out": len(held_out), "needed": min_held_out},
+        ),
+    ]
+
+
+def adapter_checks(curve: Sequence[Progress]) -> list[dg.AssetCheckResult]:
+    """Whether training did anything at all."""
+    losses = [report.loss for report in curve if report.loss is not None]
+    tenth = max(1, len(losses) // 10)
+    first, last = (sum(part) / len(part) if part else 0.0 for part in (losses[:tenth], losses[-tenth:]))
+    figures = {"first": round(first, 4), "last": round(last, 4), "steps": len(losses)}
+    return [_result("training_loss_fell", ADAPTER, bool(losses) and last < first, figures)]
+
+
+def verdict_checks(verdict: Verdict) -> list[dg.AssetCheckResult]:
+    """The verdict and each question behind it."""
+    asked = {check.name: check for check in verdict.checks}
+    results = [_result("candidate_is_better", REPORT, verdict.promoted, {"reasons": "; ".join(verdict.reasons)})]
+    return results + [
+        _result(name, REPORT, asked[gate].passed, _figures(asked[gate]))
+        for name, gate in GATE_CHECKS.items()
+        if gate in asked
+    ]
+
+
+def _figures(check: Check) -> dict[str, Any]:
+    names = ("n", "clusters", "estimate", "lower", "upper", "threshold", "p_value", "power")
+    figures = {name: value for name in names if (value := getattr(check, name)) is not None}
+    return {"sentence": check.sentence, **figures}
+
+
+def _result(
+    name: str, asset: str, passed: bool, metadata: dict[str, Any], *, error: bool = False
+) -> dg.AssetCheckResult:
+    severity = dg.AssetCheckSeverity.ERROR if error else dg.AssetCheckSeverity.WARN
+    return dg.AssetCheckResult(
+        check_name=name, asset_key=asset, passed=bool(passed), severity=severity, metadata=metadata
+    )

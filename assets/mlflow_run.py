@@ -1,0 +1,67 @@
+"""The MLflow run of a version: opened with the step, resumed on a retry, and never in the way of training."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import dagster as dg
+
+from resources.mlflow_store import MlflowUnavailable
+from resources.settings import Settings
+from resources.store import Store
+from resources.tracking import RunStatus, Tracking
+from resources.versions import Claim, Version
+
+
+@contextmanager
+def mlflow_run(
+    context: dg.AssetExecutionContext, store: Store, settings: Settings, tracking: Tracking, claim: Claim
+) -> Iterator[str | None]:
+    """Id of the version's run; None while MLflow is away. A step that breaks ends the run as FAILED or KILLED."""
+    version = store.versions.get(claim.n)
+    run_id = attempt(context, lambda: _open(context, store, settings, tracking, version))
+    if run_id and run_id != version.mlflow_run_id:
+        store.versions.set_mlflow_run(claim, run_id)
+    try:
+        yield run_id
+    except BaseException as error:
+        status: RunStatus = "FAILED" if isinstance(error, Exception) else "KILLED"
+        if run_id:
+            attempt(context, lambda: tracking.end(run_id, status))
+        raise
+
+
+T = TypeVar("T")
+
+
+def attempt(context: dg.AssetExecutionContext, what: Callable[[], T]) -> T | None:
+    """Do something with MLflow; while it is away, say so and go on."""
+    try:
+        return what()
+    except MlflowUnavailable as away:
+        context.log.warning("%s. The version goes on without it and is registered when it is back.", away)
+        return None
+
+
+def _open(
+    context: dg.AssetExecutionContext, store: Store, settings: Settings, tracking: Tracking, version: Version
+) -> str:
+    never_used = all(earlier.mlflow_run_id is None for earlier in store.versions.history(limit=200))
+    return tracking.open_run(
+        context, f"v{version.n}", version.mlflow_run_id, run_tags(settings, version), create=never_used
+    )
+
+
+def run_tags(settings: Settings, version: Version) -> dict[str, str]:
+    """How the run is found again in MLflow."""
+    return {
+        "whetstone.version": str(version.n),
+        "job_name": f"v{version.n}",
+        "project": "finetuning-mlops",
+        "base_model": settings.base_model,
+        "base_fingerprint": version.base_fingerprint,
+        "method": version.method,
+        "dataset_id": str(version.n),
+        "dataset_name": f"v{version.n}",
+        "dataset_hash": version.dataset_hash or "",
+    }

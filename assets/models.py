@@ -1,0 +1,61 @@
+"""registered_model: the version in the registry, and its end in the store."""
+
+import dagster as dg
+
+from assets.adapters import training_params
+from assets.mlflow_run import attempt, mlflow_run
+from assets.reports import evaluation_report
+from assets.step import POOL, folder, step
+from resources import adapters
+from resources.aliases import registry_tags
+from resources.registry import Registry
+from resources.report import PAGE
+from resources.settings import Settings
+from resources.store import Store
+from resources.tracking import Tracking
+
+
+@dg.asset(deps=[evaluation_report], pool=POOL, group_name="model", kinds={"mlflow"})
+def registered_model(
+    context: dg.AssetExecutionContext,
+    store: dg.ResourceParam[Store],
+    settings: dg.ResourceParam[Settings],
+    tracking: dg.ResourceParam[Tracking],
+    registry: dg.ResourceParam[Registry],
+) -> dg.MaterializeResult:
+    """The registered version; a promoted one is champion from here on, and the engine follows by itself."""
+    with step(context, store, settings) as claim, mlflow_run(context, store, settings, tracking, claim) as run_id:
+        version, target = store.versions.get(claim.n), folder(settings, "adapters", claim.n)
+        manifest = adapters.verify(target, version.base_fingerprint)
+        page = folder(settings, "reports", claim.n) / PAGE
+        if version.verdict is None:
+            raise ValueError(f"Expected a verdict of v{claim.n}, found none: materialise evaluation_report first")
+        if run_id:
+            curve = store.progress.curve(claim.n)
+            attempt(context, lambda: tracking.log_training(run_id, training_params(manifest), curve))
+        number = attempt(context, lambda: registry.register(claim.n, target, run_id, registry_tags(version), page))
+        done = store.versions.conclude(claim, number)
+        if run_id:
+            attempt(context, lambda: tracking.end(run_id, "FINISHED"))
+        links = pages(context, tracking, run_id, number)
+    verdict = version.verdict
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(manifest.files[adapters.WEIGHTS]),
+        metadata={
+            "version": claim.n,
+            "state": done.state,
+            "verdict": ("Promoted. " if verdict.promoted else "Rejected. ") + " ".join(verdict.reasons),
+            "champion": f"v{champion}" if (champion := store.champion.get().n) else "base",
+            "registry_version": number or "MLflow was away; registered when it is back",
+            **links,
+        },
+    )
+
+
+def pages(
+    context: dg.AssetExecutionContext, tracking: Tracking, run_id: str | None, number: str | None
+) -> dict[str, dg.MetadataValue]:
+    """Addresses of the version's pages in MLflow."""
+    run_page = attempt(context, lambda: tracking.run_url(run_id)) if run_id else None
+    found = {"mlflow_run": run_page, "mlflow_model": tracking.model_url(number) if number else None}
+    return {name: dg.MetadataValue.url(address) for name, address in found.items() if address}

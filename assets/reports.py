@@ -1,0 +1,87 @@
+"""evaluation_report: the candidate beside base and champion, and what the gate says of it."""
+
+from typing import Any
+
+import dagster as dg
+
+from assets.adapters import lora_adapter
+from assets.checks import REPORT_CHECKS, verdict_checks
+from assets.mlflow_run import attempt, mlflow_run
+from assets.step import POOL, folder, step
+from core.gate import Evaluation, Verdict, judge
+from resources import report
+from resources.settings import Settings
+from resources.store import Store
+from resources.tracking import Tracking
+from resources.trainer import Trainer
+from resources.versions import Version
+
+
+@dg.asset(deps=[lora_adapter], pool=POOL, group_name="model", kinds={"markdown", "mlflow"}, check_specs=REPORT_CHECKS)
+def evaluation_report(
+    context: dg.AssetExecutionContext,
+    store: dg.ResourceParam[Store],
+    settings: dg.ResourceParam[Settings],
+    trainer: dg.ResourceParam[Trainer],
+    tracking: dg.ResourceParam[Tracking],
+) -> dg.MaterializeResult:
+    """Measured losses, the gate's verdict with its reasons, and a page with pictures."""
+    with step(context, store, settings) as claim, mlflow_run(context, store, settings, tracking, claim) as run_id:
+        target = folder(settings, "reports", claim.n)
+        trainer.run("evaluate", claim)
+        evaluation = report.read_evaluation(target)
+        verdict = judge(evaluation, settings.gate_thresholds())
+        version = store.versions.get(claim.n)
+        page = report.write(target, story(evaluation, verdict, version, store))
+        store.versions.set_verdict(claim, verdict, str(page))
+        if run_id:
+            attempt(context, lambda: tracking.log_folder(run_id, target, "report"))
+            attempt(context, lambda: tracking.log_figures(run_id, figures(verdict), said(verdict)))
+    return dg.MaterializeResult(
+        metadata={
+            "version": claim.n,
+            "verdict": "promoted" if verdict.promoted else "rejected",
+            "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in verdict.reasons)),
+            **figures(verdict),
+            "report": dg.MetadataValue.md(report.with_pictures(page)),
+            "folder": dg.MetadataValue.path(str(target)),
+        },
+        check_results=verdict_checks(verdict),
+    )
+
+
+def story(evaluation: Evaluation, verdict: Verdict, version: Version, store: Store) -> report.Story:
+    """All that the page tells of a version."""
+    counts = {name: value for name, value in version.counts.items() if name != "reasons"}
+    captured = store.conversations.counts()
+    return report.Story(
+        evaluation,
+        verdict,
+        store.progress.curve(version.n),
+        {"captured so far": captured.total, "eligible so far": captured.eligible, **counts},
+        version.counts.get("reasons", {}),
+        version.training,
+        {
+            "base model": version.base_fingerprint,
+            "compared with": "the base" if evaluation.champion is None else f"v{evaluation.champion}",
+            "trained from": "the base" if version.settings.get("start_from") == "base" else f"v{version.parent}",
+            "dataset": version.dataset_hash,
+            "adapter": version.adapter_sha256,
+            "MLflow run": version.mlflow_run_id,
+        },
+    )
+
+
+def figures(verdict: Verdict) -> dict[str, float]:
+    """What the gate measured, as numbers that can be plotted over versions."""
+    named: dict[str, Any] = {
+        f"{check.name}.{field}": getattr(check, field)
+        for check in verdict.checks
+        for field in ("estimate", "lower", "upper", "p_value", "power")
+    }
+    return {name: float(value) for name, value in named.items() if value is not None}
+
+
+def said(verdict: Verdict) -> dict[str, str]:
+    """The verdict as MLflow tags."""
+    return {"verdict": "promoted" if verdict.promoted else "rejected", "reasons": "; ".join(verdict.reasons)[:5000]}

@@ -1,0 +1,72 @@
+"""What every step of the graph shares: its claim on the version, and how a refusal is told to Dagster."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+
+from resources.holding import NothingToDo, begin, go_on, holding
+from resources.mlflow_store import MlflowUnavailable
+from resources.settings import Settings
+from resources.store import Store, StoreError
+from resources.trainer import TrainerFailed
+from resources.versions import Claim
+
+VERSION_TAG = "whetstone/version"
+DEAD_BEAT_TAG = "whetstone/dead_beat"
+PROCESS_TAG = "whetstone/process"
+PROGRESS_TAG = "whetstone/progress"
+POOL = "train"
+ORDER = ("raw_conversations", "validated_dataset", "lora_adapter", "evaluation_report", "registered_model")
+
+
+@contextmanager
+def step(
+    context: dg.AssetExecutionContext, store: Store, settings: Settings, *, begins: bool = False
+) -> Iterator[Claim]:
+    """The claim on the version this run works on, held while the body runs; a refusal is a Failure in one sentence."""
+    tag = context.instance.add_run_tags
+    tag(context.run_id, {PROCESS_TAG: this_process()})
+    try:
+        claim = (begin if begins else go_on)(
+            store, context.run_id, dead_beat=_dead_beat(context), lease_seconds=settings.lease_seconds
+        )
+        tag(context.run_id, {VERSION_TAG: str(claim.n)})
+        with holding(store, claim, keep=_more_follows(context)):
+            yield claim
+    except (NothingToDo, StoreError, TrainerFailed, MlflowUnavailable, ValueError) as refusal:
+        raise dg.Failure(description=str(refusal), allow_retries=False) from refusal
+
+
+def folder(settings: Settings, kind: str, n: int) -> Path:
+    """`kind` is one of the folders of the state: datasets, adapters, reports."""
+    return settings.state_dir / kind / f"v{n}"
+
+
+def this_process() -> str:
+    """Host, process id and its start time, so that a number given out again is not taken for this process."""
+    return f"{socket.gethostname()}:{os.getpid()}:{started(os.getpid())}"
+
+
+def started(pid: int) -> str:
+    """When a process started, in ticks of the kernel; empty when it is gone or the machine does not say."""
+    try:
+        # the name of the program may hold spaces and brackets; the fields after it are counted from its last bracket
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _dead_beat(context: dg.AssetExecutionContext) -> int | None:
+    tag = context.run.tags.get(DEAD_BEAT_TAG, "")
+    return int(tag) if tag.isdecimal() else None
+
+
+def _more_follows(context: dg.AssetExecutionContext) -> bool:
+    """Whether a later step of this run will need the lease."""
+    later = ORDER[ORDER.index(context.asset_key.to_user_string()) + 1 :]
+    selected = context.run.asset_selection
+    return bool(later) if selected is None else any(dg.AssetKey(name) in selected for name in later)

@@ -1,0 +1,83 @@
+"""The sensor that ends what can no longer end itself: runs without a process, versions without attempts."""
+
+import socket
+import time
+
+import dagster as dg
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunRecord, RunsFilter
+
+from assets.step import PROCESS_TAG, started
+from resources.lease_watch import LeaseWatch
+from resources.mlflow_store import MlflowUnavailable
+from resources.store import NotAllowed, Store, StoreUnavailable
+from resources.tracking import RunStatus, Tracking
+from resources.versions import MAX_ATTEMPTS, Version
+from sensors.loop_state import OURS
+
+SECONDS_WITHOUT_PROCESS = 300.0
+
+
+@dg.sensor(minimum_interval_seconds=10, default_status=dg.DefaultSensorStatus.RUNNING)
+def end_runs_without_a_process(
+    context: dg.SensorEvaluationContext,
+    store: dg.ResourceParam[Store],
+    lease_watch: dg.ResourceParam[LeaseWatch],
+    tracking: dg.ResourceParam[Tracking],
+) -> dg.SkipReason:
+    """Ends zombie runs, which would block the pool for ever, and gives up a version that used its attempts."""
+    try:
+        version = store.versions.unfinished()
+        lease = lease_watch.lease_of(version) if version else "released"
+        done = _end_runs(context.instance, version if lease == "alive" else None)
+        if version and lease != "alive":
+            done += _tidy_version(store, tracking, version, any_ended=bool(done))
+    except StoreUnavailable as error:
+        return dg.SkipReason(f"the store does not answer: {error}")
+    return dg.SkipReason("; ".join(done) or "every run has its process")
+
+
+def _end_runs(instance: DagsterInstance, held: Version | None) -> list[str]:
+    statuses = [DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+    records = instance.get_run_records(RunsFilter(statuses=statuses), limit=100)
+    gone = [record.dagster_run for record in records if record.dagster_run.job_name in OURS and _is_gone(record)]
+    return [_end(instance, run) for run in gone if held is None or held.owner != run.run_id]
+
+
+def _end(instance: DagsterInstance, run: DagsterRun) -> str:
+    message = "Its process is gone and its lease is dead: the sensor takes the version up again"
+    if run.status == DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(run, message)
+    else:
+        instance.report_run_failed(run, message)
+    return f"run {run.run_id[:8]} had no process any more and was ended"
+
+
+def _is_gone(record: RunRecord) -> bool:
+    """Whether the process that a run named as its own is no longer there; on another machine it never counts as gone."""
+    host, _, process = record.dagster_run.tags.get(PROCESS_TAG, "").partition(":")
+    if not host:
+        return time.time() - (record.start_time or time.time()) > SECONDS_WITHOUT_PROCESS
+    pid, _, since = process.partition(":")
+    return host == socket.gethostname() and pid.isdecimal() and started(int(pid)) != since
+
+
+def _tidy_version(store: Store, tracking: Tracking, version: Version, *, any_ended: bool) -> list[str]:
+    if not version.released and version.attempts >= MAX_ATTEMPTS and version.desired == "run":
+        try:
+            store.versions.fail(version.n, "UNKNOWN_ERROR", "its process died and no attempt is left")
+        except NotAllowed:  # it was concluded in this moment
+            return []
+        _end_mlflow_run(tracking, version, "FAILED")
+        return [f"v{version.n} used all its attempts and is failed"]
+    if any_ended:
+        _end_mlflow_run(tracking, version, "KILLED")
+    return []
+
+
+def _end_mlflow_run(tracking: Tracking, version: Version, status: RunStatus) -> None:
+    if not version.mlflow_run_id:
+        return
+    try:
+        tracking.end(version.mlflow_run_id, status)
+    except MlflowUnavailable:  # the next attempt opens it again anyway
+        return

@@ -161,7 +161,7 @@ def _install(lock: str, number: int) -> None:
         pip = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for line in pip.stdout or ():
             log.write(line)
-            found += line.startswith(("Collecting", "Requirement already satisfied"))
+            found += "(from -r " in line and not line.startswith(" ")
             if line.startswith("Installing"):
                 doing = "fetched, unpacking"
                 _say(f"{found} of {number} packages fetched, unpacking them ({time.monotonic() - began:.0f} s)")

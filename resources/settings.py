@@ -5,6 +5,7 @@ import ipaddress
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
@@ -277,8 +278,8 @@ def read_settings(kind: type[Settings] = Settings, **overrides: Any) -> Settings
         return kind(**overrides)
     except ValidationError as error:
         raise SettingsError("\n".join(_sentence(kind, found) for found in error.errors(include_url=False))) from None
-    except (OSError, ValueError) as error:  # a file that is no YAML, or cannot be read
-        raise SettingsError(f"config.yaml or .env cannot be read: {error}") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise SettingsError(f"config.yaml or .env cannot be read: {' '.join(str(error).split())}") from None
 
 
 def _sentence(kind: type[Settings], error: Any) -> str:

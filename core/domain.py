@@ -1,22 +1,23 @@
 """What all domain types share: frozen, closed, and strict about text and time."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
+_UNSTORABLE = re.compile("[\\0\ud800-\udfff]")
+
 
 def check_text(value: object) -> object:
     """Refuse what neither UTF-8 nor PostgreSQL can hold: lone surrogates and NUL."""
-    if isinstance(value, str):
-        for index, character in enumerate(value):
-            if character == "\0":
-                raise ValueError(f"Expected text without NUL, found one at character {index}: remove it")
-            if "\ud800" <= character <= "\udfff":
-                raise ValueError(
-                    f"Expected valid Unicode, found the lone surrogate U+{ord(character):04X} at character {index}: "
-                    "send the whole character"
-                )
+    if isinstance(value, str) and (found := _UNSTORABLE.search(value)):
+        if found[0] == "\0":
+            raise ValueError(f"Expected text without NUL, found one at character {found.start()}: remove it")
+        raise ValueError(
+            f"Expected valid Unicode, found the lone surrogate U+{ord(found[0]):04X} at character {found.start()}: "
+            "send the whole character"
+        )
     return value
 
 

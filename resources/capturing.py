@@ -4,15 +4,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from core.conversation import Conversation
 from core.duplicates import exact_hash
 from core.eligibility import Eligibility, decide
-from resources.conversation_rows import CHUNK, is_positive, new_row, text_values
-from resources.tables import conversations
+from resources.conversation_rows import CHUNK, completing_values, is_positive, new_row, text_values
+from resources.tables import conversations, texts
 
 DUPLICATE = Eligibility(eligible=False, reason="duplicate")
 
@@ -69,7 +69,7 @@ def _round(
     existing = _existing(connection, [conversation.id for _, conversation in todo])
     known = known_hashes(connection, hashes.values())
     rows: dict[str, dict[str, Any]] = {}
-    indexes: dict[str, int] = {}
+    first: dict[str, int] = {}
     for index, conversation in todo:
         row = existing.get(conversation.id)
         if row is not None:
@@ -79,16 +79,19 @@ def _round(
             if decision.eligible:
                 known.add(hashes[index])
             rows[conversation.id] = new_row(conversation, hashes[index], decision)
-            indexes[conversation.id] = index
+            first[conversation.id] = index
     inserted = _insert(connection, list(rows.values()))
-    for id, values in rows.items():
-        if id in inserted:
-            outcomes[indexes[id]] = Captured(id, True, False, values["eligible"], values["reason"])
+    by_index = dict(todo)
+    written = [{"seq": seq, **text_values(by_index[first[id]])} for id, seq in inserted.items()]
+    if written:
+        connection.execute(insert(texts), written)
+    for id in inserted:
+        outcomes[first[id]] = Captured(id, True, False, rows[id]["eligible"], rows[id]["reason"])
     return [(index, conversation) for index, conversation in todo if outcomes[index] is None]
 
 
 def _existing(connection: Connection, ids: Iterable[str]) -> dict[str, Row[Any]]:
-    columns = [conversations.c[name] for name in ("id", "complete", "eligible", "reason", "rating", "thumb")]
+    columns = [conversations.c[name] for name in ("id", "seq", "complete", "eligible", "reason", "rating", "thumb")]
     found: dict[str, Row[Any]] = {}
     for chunk in _chunks(ids):
         query = select(*columns).where(conversations.c.id.in_(chunk))
@@ -96,13 +99,14 @@ def _existing(connection: Connection, ids: Iterable[str]) -> dict[str, Row[Any]]
     return found
 
 
-def _insert(connection: Connection, rows: list[dict[str, Any]]) -> set[str]:
-    """The ids that were new; the rest met a unique index."""
+def _insert(connection: Connection, rows: list[dict[str, Any]]) -> dict[str, int]:
+    """The ids that were new, with their numbers; the rest met a unique index."""
     if not rows:
-        return set()
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    statement = insert(conversations).on_conflict_do_nothing().returning(conversations.c.id)
-    return set(connection.execute(statement, rows).scalars())
+        return {}
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(conversations).on_conflict_do_nothing()
+    returned = connection.execute(statement.returning(conversations.c.id, conversations.c.seq), rows)
+    return {row.id: row.seq for row in returned}
 
 
 def _meet(connection: Connection, row: Row[Any], conversation: Conversation, hash: str) -> Captured | None:
@@ -116,7 +120,8 @@ def _meet(connection: Connection, row: Row[Any], conversation: Conversation, has
         return now and Captured(now.id, True, True, now.eligible, now.reason)
     known = hash in known_hashes(connection, [hash])
     decision = decide(conversation, hash_known=known, positive_feedback=is_positive(now.rating, now.thumb))
-    final = make_eligible(connection, row.id, text_values(conversation, hash, decision))
+    final = make_eligible(connection, row.id, completing_values(conversation, hash, decision))
+    connection.execute(update(texts).where(texts.c.seq == now.seq).values(**text_values(conversation)))
     return Captured(row.id, True, False, final.eligible, final.reason)
 
 

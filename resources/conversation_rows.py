@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row
+from sqlalchemy import ColumnElement, Row, Select, select
 
 from core.conversation import Conversation
 from core.eligibility import Eligibility
 from core.rules import Finding
 from core.sides import Side
-from resources.tables import conversations, utc_now
+from resources.tables import conversations, texts, utc_now
 
 # what `IN (...)` is given at once: far below the limits of both databases
 CHUNK = 500
@@ -53,10 +53,15 @@ def conversation_of(row: Row[Any]) -> Conversation:
     return Conversation.model_validate({field: getattr(row, field) for field in Conversation.model_fields})
 
 
+def with_texts() -> Select[Any]:
+    """Rows as `stored` and `conversation_of` read them."""
+    return select(conversations, texts.c.messages, texts.c.reply).join(texts, texts.c.seq == conversations.c.seq)
+
+
 def new_row(conversation: Conversation, hash: str, decision: Eligibility) -> dict[str, Any]:
-    """The row of a conversation that was never seen; `messages` as plain JSON."""
+    """The row of a conversation that was never seen, without its text."""
     return {
-        **text_values(conversation, hash, decision),
+        **completing_values(conversation, hash, decision),
         "id": conversation.id,
         "user_id": conversation.user_id,
         "session_id": conversation.session_id,
@@ -70,16 +75,22 @@ def new_row(conversation: Conversation, hash: str, decision: Eligibility) -> dic
     }
 
 
-def text_values(conversation: Conversation, hash: str, decision: Eligibility) -> dict[str, Any]:
-    """What a complete conversation brings to the row of an incomplete one."""
+def completing_values(conversation: Conversation, hash: str, decision: Eligibility) -> dict[str, Any]:
+    """What a complete conversation changes in the row of an incomplete one, its text apart."""
     return {
-        "messages": [message.model_dump() for message in conversation.messages],
-        "reply": conversation.reply,
         "model": conversation.model,
         "complete": conversation.complete,
         "hash": hash,
         "eligible": decision.eligible,
         "reason": decision.reason,
+    }
+
+
+def text_values(conversation: Conversation) -> dict[str, Any]:
+    """The text as plain JSON."""
+    return {
+        "messages": [message.model_dump() for message in conversation.messages],
+        "reply": conversation.reply,
     }
 
 

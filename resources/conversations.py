@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from core.conversation import Conversation
 from resources.capturing import Captured, capture_batch
-from resources.conversation_rows import StoredConversation, stored, waits
+from resources.conversation_rows import StoredConversation, stored, waits, with_texts
 from resources.database import Database
 from resources.erasure import Cleared, Erased, clear_waiting, erase_user
 from resources.feedback import Feedback, FeedbackSaved, save_feedback
@@ -63,7 +63,7 @@ class Conversations:
         return self._database.write(lambda c: capture_batch(c, batch), in_turn=False) if batch else []
 
     def get(self, id: str) -> StoredConversation | None:
-        query = select(conversations).where(conversations.c.id == id)
+        query = with_texts().where(conversations.c.id == id)
         row = self._database.read(lambda c: c.execute(query).first())
         return stored(row) if row else None
 
@@ -149,4 +149,4 @@ def page_query(filters: Sequence[ColumnElement[bool]], page: int, page_size: int
     newest_first = conversations.c.seq.desc()
     wanted = select(conversations.c.seq).where(*filters).order_by(newest_first)
     wanted = wanted.limit(page_size).offset((page - 1) * page_size)
-    return select(conversations).where(conversations.c.seq.in_(wanted)).order_by(newest_first)
+    return with_texts().where(conversations.c.seq.in_(wanted)).order_by(newest_first)

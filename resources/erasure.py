@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, update
 
-from resources.conversation_rows import CHUNK, conversation_of, in_no_version
+from core.conversation import Conversation
+from resources.conversation_rows import CHUNK, in_no_version, with_texts
 from resources.event_rows import write_event
 from resources.tables import conversations, feedback, triggers, units, utc_now, versions
+
+FEEDBACK_FIELDS = ("rating", "thumb", "comment", "corrected_reply")
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,7 @@ def clear_waiting(connection: Connection, backup: Path | None) -> Cleared:
     if backup is None:
         deleted = connection.execute(delete(conversations).where(in_no_version())).rowcount
     else:
-        said = _feedback(connection)
-        gone = connection.execute(delete(conversations).where(in_no_version()).returning(*conversations.c)).all()
-        _write_backup(backup, (_line(row, said) for row in sorted(gone, key=lambda row: row.seq)))
-        deleted = len(gone)
+        deleted = _move_to(connection, backup)
     waiting = update(triggers).where(triggers.c.version.is_(None), triggers.c.cancelled_at.is_(None))
     connection.execute(waiting.values(cancelled_at=utc_now()))
     message = f"{deleted} conversations in no version were deleted{f', kept in {backup.name}' if backup else ''}"
@@ -70,20 +71,27 @@ def _forget_units(connection: Connection, names: list[str]) -> None:
         connection.execute(delete(units).where(units.c.unit.in_(names[start : start + CHUNK])))
 
 
-def _feedback(connection: Connection) -> dict[str, list[dict[str, Any]]]:
+def _move_to(connection: Connection, backup: Path) -> int:
+    """Exactly what is written is deleted: what is captured meanwhile stays."""
     rows = connection.execute(
-        select(feedback).join(conversations, conversations.c.id == feedback.c.conversation_id).where(in_no_version())
+        with_texts().where(in_no_version()).order_by(conversations.c.seq).with_for_update(of=conversations)
     ).all()
-    said: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        values = {"rating": row.rating, "thumb": row.thumb, "comment": row.comment}
-        said.setdefault(row.conversation_id, []).append({**values, "corrected_reply": row.corrected_reply})
-    return said
+    said: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in connection.execute(
+        select(feedback).join(conversations, conversations.c.id == feedback.c.conversation_id).where(in_no_version())
+    ):
+        said[row.conversation_id].append({name: getattr(row, name) for name in FEEDBACK_FIELDS})
+    _write_backup(backup, (_line(row, said.get(row.id, [])) for row in rows))
+    for start in range(0, len(rows), CHUNK):
+        numbers = [row.seq for row in rows[start : start + CHUNK]]
+        connection.execute(delete(conversations).where(conversations.c.seq.in_(numbers)))
+    return len(rows)
 
 
-def _line(row: Row[Any], said: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    text = conversation_of(row).model_dump(mode="json")
-    return {"conversation": text, "eligible": row.eligible, "reason": row.reason, "feedback": said.get(row.id, [])}
+def _line(row: Row[Any], said: list[dict[str, Any]]) -> dict[str, Any]:
+    fields = {name: getattr(row, name) for name in Conversation.model_fields}
+    text = {**fields, "created_at": row.created_at.isoformat()}
+    return {"conversation": text, "eligible": row.eligible, "reason": row.reason, "feedback": said}
 
 
 def _write_backup(path: Path, lines: Iterable[dict[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from core.conversation import Conversation
 from core.domain import Domain, Identifier, Text
 from core.eligibility import Eligibility, decide
 from resources.capturing import capture_batch, known_hashes, make_eligible
-from resources.conversation_rows import conversation_of, is_positive
+from resources.conversation_rows import conversation_of, is_positive, with_texts
 from resources.store_errors import NotFound
 from resources.tables import conversations, utc_now
 from resources.tables import feedback as table
@@ -49,7 +49,7 @@ class FeedbackSaved(Domain):
 
 def save_feedback(connection: Connection, feedback: Feedback) -> FeedbackSaved:
     """Beside its conversation, which may become eligible by it; NotFound for an unknown id."""
-    query = select(conversations).where(conversations.c.id == feedback.conversation_id).with_for_update()
+    query = with_texts().where(conversations.c.id == feedback.conversation_id).with_for_update()
     row = connection.execute(query).first()
     if row is None:
         raise NotFound(f"Expected feedback for a stored conversation, found none with id {feedback.conversation_id!r}")

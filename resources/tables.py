@@ -97,8 +97,6 @@ conversations = Table(
     metadata,
     Column("seq", Serial, primary_key=True),
     Column("id", Name, nullable=False, unique=True),
-    Column("messages", JSON, nullable=False),
-    Column("reply", Text, nullable=False),
     Column("user_id", Name),
     Column("session_id", Name),
     Column("thread_id", Name),
@@ -120,12 +118,21 @@ conversations = Table(
     CheckConstraint("version IS NULL OR eligible", name="only_eligible_are_claimed"),
     sqlite_autoincrement=True,
 )
+# apart, so that whatever counts, finds or claims conversations reads narrow rows only
+texts = Table(
+    "texts",
+    metadata,
+    Column("seq", Serial, ForeignKey("conversations.seq", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("messages", JSON, nullable=False),
+    Column("reply", Text, nullable=False),
+)
 _c = conversations.c
 # the arbiter of "distinct by exact hash", whoever captures at the same moment
 Index("distinct_eligible", _c.hash, unique=True, sqlite_where=text("eligible = 1"), postgresql_where=text("eligible"))
 Index(
     "waiting",
-    _c.seq,
+    _c.eligible,
+    _c.version,
     sqlite_where=text("eligible = 1 AND version IS NULL"),
     postgresql_where=text("eligible AND version IS NULL"),
 )

@@ -10,7 +10,7 @@ from core.gate import Verdict
 from core.rules import Finding
 from core.sides import Side
 from resources.claims import beat, check_held, claim_version, release
-from resources.conversation_rows import StoredConversation, stored
+from resources.conversation_rows import StoredConversation, stored, with_texts
 from resources.database import Database
 from resources.endings import abandon_version, conclude_version, fail_version
 from resources.event_rows import write_event
@@ -65,13 +65,13 @@ class Versions:
 
     def rows(self, n: int) -> list[StoredConversation]:
         """The conversations of a version, in their order."""
-        query = select(conversations).where(conversations.c.version == n).order_by(conversations.c.seq)
+        query = with_texts().where(conversations.c.version == n).order_by(conversations.c.seq)
         return [stored(row) for row in self._database.read(lambda c: c.execute(query).all())]
 
     def accepted_before(self, n: int) -> list[StoredConversation]:
         """The conversations of earlier versions that screening accepted, in their order."""
         query = (
-            select(conversations)
+            with_texts()
             .join(versions, versions.c.n == conversations.c.version)
             .where(conversations.c.version < n, ~conversations.c.rejected)
             .where(versions.c.state.not_in(["failed", "abandoned"]))

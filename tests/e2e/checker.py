@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 FINISHED = ("promoted", "rejected", "failed", "abandoned")
 WITH_ADAPTER = ("promoted", "rejected")
+CONVERSATIONS = "SELECT conversations.*, texts.messages, texts.reply FROM conversations JOIN texts USING (seq)"
 
 
 @dataclass
@@ -39,7 +40,7 @@ def check(state: Path, *, all_claimed: bool = True) -> Findings:
     found = Findings()
     with closing(sqlite3.connect(f"file:{state / 'whetstone.db'}?mode=ro", uri=True)) as store:
         store.row_factory = sqlite3.Row
-        conversations = {row["id"]: dict(row) for row in store.execute("SELECT * FROM conversations")}
+        conversations = {row["id"]: dict(row) for row in store.execute(CONVERSATIONS)}
         versions = {row["n"]: dict(row) for row in store.execute("SELECT * FROM versions ORDER BY n")}
         champions = [dict(row) for row in store.execute("SELECT * FROM champions")]
     _versions(found, versions, champions)

@@ -113,8 +113,6 @@ def upgrade() -> None:
         "conversations",
         sa.Column("seq", SERIAL, nullable=False),
         sa.Column("id", sa.String(length=255), nullable=False),
-        sa.Column("messages", sa.JSON(), nullable=False),
-        sa.Column("reply", sa.Text(), nullable=False),
         sa.Column("user_id", sa.String(length=255), nullable=True),
         sa.Column("session_id", sa.String(length=255), nullable=True),
         sa.Column("thread_id", sa.String(length=255), nullable=True),
@@ -142,6 +140,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("id"),
         sqlite_autoincrement=True,
     )
+    op.create_table(
+        "texts",
+        sa.Column("seq", SERIAL, autoincrement=False, nullable=False),
+        sa.Column("messages", sa.JSON(), nullable=False),
+        sa.Column("reply", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["seq"], ["conversations.seq"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("seq"),
+    )
     op.create_index("by_eligible", "conversations", ["eligible", "seq"], unique=False)
     op.create_index("by_session", "conversations", ["session_id", "seq"], unique=False)
     op.create_index("by_source", "conversations", ["source", "seq"], unique=False)
@@ -161,7 +167,7 @@ def upgrade() -> None:
     op.create_index(
         "waiting",
         "conversations",
-        ["seq"],
+        ["eligible", "version"],
         unique=False,
         sqlite_where=sa.text("eligible = 1 AND version IS NULL"),
         postgresql_where=sa.text("eligible AND version IS NULL"),

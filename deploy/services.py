@@ -22,7 +22,7 @@ def _always() -> str | None:
 class Service:
     """A child process: how it is started, where it says that it is ready, and which page it shows.
 
-    `obstacle` returns a reason why it must not be started now, or None. `needs_alone` makes the others wait for it.
+    `obstacle` returns a reason why it must not be started now, or None.
     """
 
     name: str
@@ -31,7 +31,6 @@ class Service:
     page_url: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     obstacle: Callable[[], str | None] = _always
-    needs_alone: bool = False
 
     def is_ready(self) -> bool:
         """Whether it answers; a service without an address is ready once it runs."""
@@ -47,7 +46,7 @@ def services(settings: Settings) -> list[Service]:
     """What `make up` starts, with these settings handed to each as environment."""
     found = [_ingress(settings), _dagster(settings)]
     if settings.mlflow_tracking_uri.startswith("sqlite:"):
-        found.insert(0, _mlflow(settings))
+        found.append(_mlflow(settings))
     return found
 
 
@@ -87,23 +86,14 @@ def _dagster(settings: Settings) -> Service:
 
 def _mlflow(settings: Settings) -> Service:
     url = pages(settings)["MLflow"]
-    uri = settings.mlflow_tracking_uri
-    database = Path(uri.removeprefix("sqlite:///"))
-    artifacts = settings.state_dir / "mlartifacts"
+    database = Path(settings.mlflow_tracking_uri.removeprefix("sqlite:///"))
     return Service(
         "mlflow",
-        (
-            *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri),
-            *("--host", LOCAL, "--port", str(settings.mlflow_port), "--workers", "1"),
-            # One machine: runs write their files straight to the folder, the server only reads them.
-            *("--no-serve-artifacts", "--default-artifact-root", artifacts.as_uri()),
-        ),
+        (sys.executable, "-m", "deploy.mlflow_page"),
         ready_url=f"{url}/health",
         page_url=url,
         environment={**_environment(settings), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         obstacle=lambda: _lost_registry(database, settings.state_dir / "champion.json"),
-        # Two processes that both lay out a new database trip over each other.
-        needs_alone=not database.exists(),
     )
 
 

@@ -64,10 +64,9 @@ class Stack:
         began = time.monotonic()
         self._claim.take(self._say)
         try:
-            for group in _in_order(services(self.settings) if self._parts is None else self._parts):
-                for service in group:
-                    self._start_child(service)
-                self._await_ready([service.name for service in group], began)
+            for service in services(self.settings) if self._parts is None else self._parts:
+                self._start_child(service)
+            self._await_ready(list(self._children), began)
         except BaseException:
             self.stop()
             raise
@@ -169,12 +168,6 @@ def _undisturbed() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _in_order(parts: Sequence[Service]) -> list[list[Service]]:
-    first = [part for part in parts if part.needs_alone]
-    rest = [part for part in parts if not part.needs_alone]
-    return [group for group in (first, rest) if group]
 
 
 def show_pages(settings: Settings, say: Callable[[str], None] = print) -> None:

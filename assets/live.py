@@ -26,7 +26,7 @@ class LiveProgress:
         self._shown_at = now
         context = self._context
         context.log_event(dg.AssetObservation(asset_key=context.asset_key, metadata=_figures(progress)))
-        context.instance.add_run_tags(context.run_id, {PROGRESS_TAG: in_words(progress)})
+        context.instance.add_run_tags(context.run.run_id, {PROGRESS_TAG: in_words(progress)})
 
 
 def in_words(progress: Progress) -> str:

@@ -29,12 +29,12 @@ def step(
 ) -> Iterator[Claim]:
     """The claim on the version this run works on, held while the body runs; a refusal is a Failure in one sentence."""
     tag = context.instance.add_run_tags
-    tag(context.run_id, {PROCESS_TAG: this_process()})
+    tag(context.run.run_id, {PROCESS_TAG: this_process()})
     try:
         claim = (begin if begins else go_on)(
-            store, context.run_id, dead_beat=_dead_beat(context), lease_seconds=settings.lease_seconds
+            store, context.run.run_id, dead_beat=_dead_beat(context), lease_seconds=settings.lease_seconds
         )
-        tag(context.run_id, {VERSION_TAG: str(claim.n)})
+        tag(context.run.run_id, {VERSION_TAG: str(claim.n)})
         with holding(store, claim, keep=_more_follows(context)):
             yield claim
     except (NothingToDo, StoreError, TrainerFailed, MlflowUnavailable, ValueError) as refusal:

@@ -122,7 +122,7 @@ def _give_back(store: Store, claim: Claim, error: BaseException) -> None:
     try:
         if isinstance(error, Fenced):
             return
-        if isinstance(error, VersionStopped) or not isinstance(error, Exception):
+        if not isinstance(error, Exception) or error_class_of(error) == "INTERRUPTED":
             store.versions.release(claim)
         else:
             store.versions.fail(claim, error_class_of(error), str(error), max_attempts=MAX_ATTEMPTS)

@@ -1,7 +1,6 @@
 """The report of a version: one Markdown page with its pictures beside it."""
 
 import base64
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.gate import Check, Evaluation, Verdict
-from resources import plots
+from resources import folders, plots
 from resources.progress import Progress
 
 PAGE = "report.md"
@@ -48,12 +47,8 @@ def write(folder: Path, story: Story) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     plots.loss_curve(story.curve, folder / LOSS_CURVE)
     plots.differences(story.evaluation, story.verdict.checks, folder / DIFFERENCES)
-    page, staging = folder / PAGE, folder / f"{PAGE}.tmp"
-    with staging.open("w", encoding="utf-8") as file:
-        file.write(markdown(story))
-        file.flush()
-        os.fsync(file.fileno())
-    return staging.replace(page)
+    folders.write_whole(folder / PAGE, markdown(story))
+    return folder / PAGE
 
 
 def markdown(story: Story) -> str:

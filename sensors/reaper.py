@@ -53,7 +53,7 @@ def _end(instance: DagsterInstance, run: DagsterRun) -> str:
 
 
 def _is_gone(record: RunRecord) -> bool:
-    """Whether the process that a run named as its own is no longer there; on another machine it never counts as gone."""
+    """Whether the process a run named as its own is no longer there; on another machine it never counts as gone."""
     host, _, process = record.dagster_run.tags.get(PROCESS_TAG, "").partition(":")
     if not host:
         return time.time() - (record.start_time or time.time()) > SECONDS_WITHOUT_PROCESS

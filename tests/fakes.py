@@ -2,12 +2,28 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Sequence
+import zlib
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import Future
+from itertools import cycle
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from safetensors.numpy import save_file
+
 from core.conversation import Conversation
+from core.gate import ArtifactSanity, Evaluation, PairedLoss
+from core.manifest import Manifest
+from resources import adapters, datasets, folders
 from resources.conversations import Captured
+from resources.mlflow_store import MlflowUnavailable
+from resources.progress import Progress
+from resources.registry import Registry
+from resources.store import Store
+from resources.tracking import RunStatus, Tracking
+from resources.trainer import Stage, Trainer
+from resources.versions import Claim
 from serve.champion_follower import UnknownModel
 from serve.engine_client import Body, Item
 
@@ -116,3 +132,173 @@ class FakeWriter:
         if self.error:
             answer.set_exception(self.error)
         return answer
+
+
+class FakeTokenizer:
+    """One token a word of the rendered chat; the special token ends a turn."""
+
+    all_special_ids: Sequence[int] = (1,)
+
+    def apply_chat_template(self, conversation: list[dict[str, str]], /, **options: Any) -> Any:
+        text = " ".join(f"<{turn['role']}> {turn['content']} <end>" for turn in conversation)
+        text += " <assistant>" if options.get("add_generation_prompt") else ""
+        return self.encode(text) if options.get("tokenize", True) else text
+
+    def encode(self, text: str, /, **options: Any) -> list[int]:
+        return [1 if word == "<end>" else 2 + zlib.crc32(word.encode()) % 1000 for word in text.split()]
+
+
+class FakeTrainer(Trainer):
+    """Publishes a tiny adapter and losses `gain` below the base; `raises` is thrown once, before anything is done."""
+
+    def __init__(self, store: Store, state_dir: Path, gain: float = 0.5) -> None:
+        self.store, self.state_dir, self.gain = store, state_dir, gain
+        self.ran: list[tuple[str, int]] = []
+        self.raises: BaseException | None = None
+
+    def run(self, stage: Stage, claim: Claim, on_progress: Callable[[Progress], None] = lambda progress: None) -> None:
+        self.ran.append((stage, claim.n))
+        raised, self.raises = self.raises, None
+        if raised:
+            raise raised
+        self._train(claim, on_progress) if stage == "train" else self._evaluate(claim)
+
+    def _train(self, claim: Claim, on_progress: Callable[[Progress], None]) -> None:
+        for step in range(1, 11):
+            progress = Progress(step, 10, 3.0 - step / 10, 1e-4, 900.0, 10.0 - step, "training")
+            self.store.progress.write(claim, progress)
+            on_progress(progress)
+        version = self.store.versions.get(claim.n)
+        staging = self.state_dir / "adapters" / f"v{claim.n}.tmp"
+        staging.mkdir(parents=True)
+        names = ("lora_A", "lora_B")
+        tensors = {f"m.q_proj.{name}.weight": np.ones((2, 2), dtype=np.float32) for name in names}
+        save_file(tensors, staging / adapters.WEIGHTS)
+        config = {"peft_type": "LORA", "r": 2, "bias": "none", "target_modules": ["q_proj"]}
+        (staging / adapters.CONFIG).write_text(json.dumps(config), encoding="utf-8")
+        manifest = Manifest(
+            kind="adapter",
+            version=claim.n,
+            files=folders.hashes(staging),
+            base_fingerprint=version.base_fingerprint,
+            dataset_hash=version.dataset_hash,
+            recipe={"rank": 2, "epochs": 1},
+            counts={"steps": 10},
+            details={"loss": "2.0"},
+        )
+        adapters.publish(staging, self.state_dir / "adapters" / f"v{claim.n}", manifest)
+
+    def _evaluate(self, claim: Claim) -> None:
+        folder = self.state_dir / "datasets" / f"v{claim.n}"
+        units = datasets.read_units(folder)
+        held_out = [c.id for c in datasets.read_held_out(folder)]
+        champion = self.store.champion.get().n
+        evaluation = Evaluation(
+            version=claim.n,
+            base_fingerprint=self.store.versions.get(claim.n).base_fingerprint,
+            champion=champion,
+            held_out=self._pairs({name: units[name] for name in held_out}, self.gain, champion),
+            general=self._pairs({f"g{n}": f"g{n}" for n in range(20)}, 0.01, champion),
+            sanity=ArtifactSanity(finite=True, changed=True, right_base=True),
+        )
+        report = self.state_dir / "reports" / f"v{claim.n}"
+        folders.write_whole(report / "evaluation.json", evaluation.model_dump_json())
+
+    def _pairs(self, units: Mapping[str, str], gain: float, champion: int | None) -> tuple[PairedLoss, ...]:
+        return tuple(
+            PairedLoss(
+                conversation_id=name,
+                unit=unit,
+                tokens=9,
+                base=3.0,
+                candidate=3.0 - gain - spread,
+                champion=None if champion is None else 3.0,
+            )
+            for (name, unit), spread in zip(sorted(units.items()), cycle((0.001, 0.002, 0.003)), strict=False)
+        )
+
+
+class FakeTracking(Tracking):
+    """MLflow runs as a dictionary; `away` makes every call fail."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, dict[str, Any]] = {}
+        self.away = False
+
+    def open_run(self, context: Any, name: str, run_id: str | None, tags: Mapping[str, str], *, create: bool) -> str:
+        self._demand()
+        opened = run_id if run_id in self.runs else f"run-{len(self.runs) + 1}"
+        assert opened, "an id"
+        known = self.runs.setdefault(opened, {"steps": set(), "artifacts": [], "metrics": {}})
+        known.update(name=name, tags={**known.get("tags", {}), **tags}, status="RUNNING")
+        return opened
+
+    def log_training(self, run_id: str, params: Mapping[str, Any], curve: Sequence[Progress]) -> None:
+        self._demand()
+        self.runs[run_id]["params"] = dict(params)
+        self.runs[run_id]["steps"] |= {report.step for report in curve}
+
+    def log_figures(self, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        self._demand()
+        self.runs[run_id]["metrics"].update(metrics)
+        self.runs[run_id]["tags"].update(tags)
+
+    def log_folder(self, run_id: str, folder: Path, name: str) -> None:
+        self._demand()
+        self.runs[run_id]["artifacts"] += sorted(f"{name}/{path.name}" for path in folder.iterdir())
+
+    def end(self, run_id: str, status: RunStatus) -> None:
+        self._demand()
+        self.runs[run_id]["status"] = status
+
+    def run_url(self, run_id: str) -> str:
+        self._demand()
+        return f"http://mlflow/runs/{run_id}"
+
+    def model_url(self, mlflow_version: str) -> str:
+        return f"http://mlflow/models/{mlflow_version}"
+
+    def _demand(self) -> None:
+        if self.away:
+            raise MlflowUnavailable("MLflow does not answer")
+
+
+class FakeRegistry(Registry):
+    """Registry versions and aliases as dictionaries; its own numbers differ from ours."""
+
+    def __init__(self) -> None:
+        self.versions: dict[int, str] = {}
+        self.tags: dict[int, dict[str, str]] = {}
+        self.aliases: dict[str, int] = {}
+        self.away = False
+
+    def available(self) -> bool:
+        return not self.away
+
+    def register(
+        self, n: int, adapter_dir: Path, run_id: str | None, tags: Mapping[str, str], report: Path | None
+    ) -> str:
+        self._demand()
+        self.tags[n] = dict(tags)
+        return self.versions.setdefault(n, str(len(self.versions) + 11))
+
+    def registered(self, n: int) -> str | None:
+        self._demand()
+        return self.versions.get(n)
+
+    def alias(self, name: str) -> int | None:
+        self._demand()
+        return self.aliases.get(name)
+
+    def set_alias(self, name: str, n: int | None) -> None:
+        self._demand()
+        if n is None:
+            self.aliases.pop(name, None)
+            return
+        if n not in self.versions:
+            raise LookupError(f"v{n} is not registered")
+        self.aliases[name] = n
+
+    def _demand(self) -> None:
+        if self.away:
+            raise MlflowUnavailable("MLflow does not answer")

@@ -1,0 +1,219 @@
+"""Whole runs of the graph: what they leave in the store, on disk, in MLflow and on Dagster's pages."""
+
+import dagster as dg
+import pytest
+
+from assets.adapters import lora_adapter
+from assets.conversations import raw_conversations
+from assets.datasets import validated_dataset
+from assets.models import registered_model
+from assets.reports import evaluation_report
+from assets.step import PROGRESS_TAG, VERSION_TAG
+from resources import datasets
+from resources.trainer import TrainerFailed
+from tests.assets.conftest import Finished
+from tests.workshop import GRAPH, Workshop
+
+
+def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, object]:
+    [event] = result.asset_materializations_for_node(asset)
+    return {name: value.value for name, value in event.metadata.items()}
+
+
+def test_one_run_makes_a_version_out_of_everything_that_waits(finished: Finished) -> None:
+    shop = finished.shop
+    assert finished.result.success
+    version = shop.store.versions.get(1)
+    assert (version.state, version.attempts, version.mlflow_version) == ("promoted", 1, "11")
+    assert shop.store.champion.get().n == 1
+    assert shop.store.conversations.waiting() == 0
+    dataset = shop.settings.state_dir / "datasets" / "v1"
+    sides = [datasets.read_train(dataset), datasets.read_held_out(dataset)]
+    assert sorted(c.id for side in sides for c in side) == [f"c{n:04d}" for n in range(60)]
+    assert version.dataset_hash == datasets.read_manifest(dataset).dataset_hash
+
+
+def test_the_pages_tell_counts_verdict_and_links(finished: Finished) -> None:
+    raw = metadata(finished.result, "raw_conversations")
+    assert (raw["conversations"], raw["captured_so_far"], raw["eligible_so_far"]) == (60, 60, 60)
+    data = metadata(finished.result, "validated_dataset")
+    assert (data["claimed"], data["accepted"], data["rejected"]) == (60, 60, 0)
+    assert data["train"] + data["held_out"] == 60  # type: ignore[operator]
+    adapter = metadata(finished.result, "lora_adapter")
+    assert adapter["steps"] == 10
+    assert str(adapter["loss_curve"]).startswith("![Training loss](data:image/png;base64,")
+    report = metadata(finished.result, "evaluation_report")
+    assert report["verdict"] == "promoted"
+    assert "## What the gate asked" in str(report["report"])
+    model = metadata(finished.result, "registered_model")
+    assert (model["mlflow_run"], model["mlflow_model"]) == ("http://mlflow/runs/run-1", "http://mlflow/models/11")
+    assert model["champion"] == "v1"
+    assert all(len(str(value)) < 200_000 for value in (adapter["loss_curve"], report["report"]))
+
+
+def test_the_run_carries_its_version_and_its_progress(finished: Finished) -> None:
+    run = finished.shop.instance.get_run_by_id(finished.result.run_id)
+    assert run is not None
+    assert run.tags[VERSION_TAG] == "1"
+    assert run.tags[PROGRESS_TAG] == "10/10 eta 0s"
+
+
+def test_the_mlflow_run_has_parameters_curve_report_and_an_end(finished: Finished) -> None:
+    run = finished.shop.tracking.runs["run-1"]
+    assert (run["status"], run["name"], run["steps"]) == ("FINISHED", "v1", set(range(1, 11)))
+    assert run["params"]["rank"] == 2
+    assert "report/report.md" in run["artifacts"]
+    assert run["tags"]["verdict"] == "promoted"
+    assert run["metrics"]["held_out_loss_vs_champion.estimate"] == pytest.approx(-0.502, abs=0.001)
+    assert finished.shop.registry.tags[1]["whetstone.version"] == "1"
+
+
+def test_a_rejected_candidate_is_a_green_run_and_moves_no_champion(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    shop.trainer.gain = -0.5
+    result = shop.run()
+    assert result.success
+    assert shop.store.versions.get(1).state == "rejected"
+    assert shop.store.champion.get().n is None
+    assert shop.registry.tags[1]["verdict"] == "rejected"
+    verdicts = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
+    assert verdicts["candidate_is_better"] is False
+    assert verdicts["no_conversation_in_two_sides"] is True
+
+
+def test_the_second_version_is_compared_with_the_first_and_trained_on_all(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    shop.run()
+    shop.capture(60, 80)
+    assert shop.run().success
+    data = datasets.read_manifest(shop.settings.state_dir / "datasets" / "v2").counts
+    assert (data["claimed"], data["from_earlier_versions"], data["train"] + data["held_out"]) == (20, 60, 80)
+    assert shop.store.champion.get().n == 2
+    first, second = (shop.settings.state_dir / "datasets" / f"v{n}" for n in (1, 2))
+    held_out = {c.id for c in datasets.read_held_out(first)}
+    assert held_out <= {c.id for c in datasets.read_held_out(second)}, "a side once given never changes"
+
+
+def test_nothing_waiting_fails_in_one_sentence(shop: Workshop) -> None:
+    result = shop.run()
+    assert not result.success
+    assert shop.failure(result) == "Nothing eligible waits and no version is unfinished: send conversations first"
+
+
+def test_a_later_asset_alone_never_opens_a_version(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    result = shop.run([lora_adapter])
+    assert "materialise raw_conversations first" in shop.failure(result)
+    assert shop.store.versions.unfinished() is None
+
+
+def test_each_asset_can_be_materialised_alone_for_the_unfinished_version(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    for asset in GRAPH:
+        assert shop.run([asset]).success, asset.key
+    version = shop.store.versions.get(1)
+    assert (version.state, version.attempts) == ("promoted", 1)
+    assert shop.trainer.ran == [("train", 1), ("evaluate", 1)]
+
+
+def test_what_is_trained_is_not_trained_again(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    shop.run([raw_conversations, validated_dataset, lora_adapter])
+    assert shop.run([lora_adapter]).success
+    assert shop.run().success
+    assert [stage for stage, _ in shop.trainer.ran].count("train") == 1
+
+
+def test_a_failed_training_is_an_attempt_and_the_next_run_finishes_the_same_version(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    shop.trainer.raises = TrainerFailed("OUT_OF_MEMORY", "no memory left", -9)
+    result = shop.run()
+    assert shop.failure(result) == "OUT_OF_MEMORY: no memory left"
+    version = shop.store.versions.get(1)
+    assert (version.state, version.released, version.error_class) == ("open", True, "OUT_OF_MEMORY")
+    assert shop.tracking.runs["run-1"]["status"] == "FAILED"
+    shop.capture(60, 90)
+    assert shop.run().success
+    version = shop.store.versions.get(1)
+    assert (version.state, version.attempts) == ("promoted", 2)
+    assert shop.store.conversations.waiting() == 30, "what came meanwhile waits for the next version"
+    assert list(shop.tracking.runs) == ["run-1"], "the MLflow run is resumed"
+
+
+def test_after_the_last_attempt_the_version_is_failed_and_its_conversations_wait_again(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    for _ in range(5):
+        shop.trainer.raises = TrainerFailed("DISK_ERROR", "no space left", 1)
+        shop.run()
+    assert shop.store.versions.get(1).state == "failed"
+    assert shop.store.conversations.waiting() == 60
+    assert shop.store.pause.get() is not None
+
+
+def test_a_person_who_stops_it_costs_no_attempt(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    shop.trainer.raises = TrainerFailed("INTERRUPTED", "told to stop", 143)
+    shop.run()
+    version = shop.store.versions.get(1)
+    assert (version.released, version.error, version.attempts) == (True, None, 1)
+    shop.store.versions.stop(1)
+    assert "was stopped by a person" in shop.failure(shop.run())
+    shop.store.versions.resume(1)
+    assert shop.run().success
+    assert shop.store.versions.get(1).attempts == 1
+
+
+def test_with_mlflow_away_the_version_is_trained_judged_and_promoted(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    shop.tracking.away = shop.registry.away = True
+    result = shop.run()
+    assert result.success
+    assert shop.store.versions.get(1).mlflow_version is None
+    assert shop.store.champion.get().n == 1
+    assert "registered when it is back" in str(metadata(result, "registered_model")["registry_version"])
+
+
+def test_mlflow_that_comes_back_before_the_end_gets_curve_and_version(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    shop.tracking.away = True
+    shop.run([raw_conversations, validated_dataset, lora_adapter])
+    shop.tracking.away = False
+    assert shop.run([evaluation_report, registered_model]).success
+    assert shop.tracking.runs["run-1"]["steps"] == set(range(1, 11))
+    assert shop.store.versions.get(1).mlflow_version == "11"
+
+
+def test_a_held_version_is_taken_over_only_when_its_beat_stands_still(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    shop.store.versions.claim("a run that died")
+    result = shop.run()
+    assert result.success
+    version = shop.store.versions.get(1)
+    assert (version.state, version.attempts) == ("promoted", 2)
+
+
+def test_rejected_conversations_are_counted_by_reason_and_kept_out(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    shop.capture(60, 63, reply="```unclosed")
+    shop.capture(63, 64, reply="word " * 600)
+    result = shop.run()
+    data = metadata(result, "validated_dataset")
+    assert (data["claimed"], data["accepted"], data["rejected"]) == (64, 60, 4)
+    assert "| unclosed_code_fence | 3 |" in str(data["rejection_reasons"])
+    assert "| too_many_tokens | 1 |" in str(data["rejection_reasons"])
+    assert shop.store.versions.get(1).counts["reasons"] == {"unclosed_code_fence": 3, "too_many_tokens": 1}
+
+
+def test_an_ad_hoc_run_meeting_a_live_lease_says_who_holds_it(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    other = shop.store.versions.claim("run-of-somebody-else")
+    assert other is not None
+    result = shop.run(tags={"whetstone/dead_beat": "999"})
+    assert "held by run-of-somebody-else" in shop.failure(result)
+    assert shop.store.versions.hold(other), "the owner was not disturbed"
+
+
+def test_registered_model_without_a_verdict_names_what_is_missing(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    shop.run([raw_conversations, validated_dataset, lora_adapter])
+    assert "materialise evaluation_report first" in shop.failure(shop.run([registered_model]))

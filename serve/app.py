@@ -174,6 +174,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_process_group_cleanup_enabled": "1",  # vLLM's processes end with the replica, however it ends
+        "RAY_worker_niceness": "0",  # Ray's own default of 15 puts chat behind everything else on the machine
         "RAY_memory_monitor_refresh_ms": "0",  # memory that is short is the trainer's to give back, not the engine's
         "VLLM_LOGGING_LEVEL": "DEBUG" if settings.log_level == "DEBUG" else "WARNING",
     }

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +109,12 @@ def _is_broken(entry: dict[str, Any]) -> bool:
 
 def _versions(adapters: Path, lineage: str) -> list[int]:
     """Finished folders of this lineage, newest first; those of another base are not ours to remove."""
-    found = []
+    found: list[int] = []
     for path in adapters.glob(f"v*/{MANIFEST_NAME}"):
         if VERSION_NAME.fullmatch(path.parent.name):
-            manifest = Manifest.from_json(path.read_bytes())
-            if manifest.base_fingerprint == lineage:
-                found.append(manifest.version)
+            with suppress(ValueError):
+                manifest = Manifest.from_json(path.read_bytes())
+                found += [int(path.parent.name[1:])] if manifest.base_fingerprint == lineage else []
     return sorted(found, reverse=True)
 
 

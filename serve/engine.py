@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from serve.engine_client import BASE, AdapterNotServed, Body, Item
 
 VERSION_NAME = re.compile(r"v[1-9][0-9]{0,8}")
-_CANARY: Body = {"messages": [{"role": "user", "content": "ping"}], "max_tokens": 4, "temperature": 0}
+_CANARY: Body = {"messages": [{"role": "user", "content": "ping"}], "max_completion_tokens": 4, "temperature": 0}
 
 
 class Backend(Protocol):
@@ -32,7 +32,7 @@ class Backend(Protocol):
         ...
 
     async def sweep(self) -> list[int]:
-        """Unload adapters that no name stands for; a failed load leaves such."""
+        """Unload adapters that no name stands for, and all trace of them; a failed load leaves such."""
         ...
 
     async def check(self) -> None:
@@ -65,7 +65,7 @@ class Engine:
 
     async def chat(self, body: Body) -> AsyncGenerator[Item, None]:
         """See EngineClient.chat. A version that is on disk but not resident is loaded first."""
-        name = body.get("model")
+        name = str(body.get("model"))
         if name != BASE and name not in self._users:
             refusal = await self._load_on_demand(name)
             if refusal:
@@ -96,12 +96,12 @@ class Engine:
         await self._backend.check()
         return {"model": self._model, "lineage": self._lineage, "max_model_len": self._backend.max_model_len}
 
-    def _count(self, name: Any, change: int) -> None:
+    def _count(self, name: str, change: int) -> None:
         if name != BASE:
             self._users[name] = self._users.pop(name) + change
 
-    async def _load_on_demand(self, name: Any) -> dict[str, Any] | None:
-        if not (isinstance(name, str) and VERSION_NAME.fullmatch(name) and (self._adapters / name).is_dir()):
+    async def _load_on_demand(self, name: str) -> dict[str, Any] | None:
+        if not (VERSION_NAME.fullmatch(name) and (self._adapters / name).is_dir()):
             message = f"The model `{name}` does not exist here. Expected `base` or a version on disk, such as `v1`."
             return _refusal(404, "model_not_found", message)
         try:
@@ -121,8 +121,14 @@ class Engine:
                 return {"loaded": False, "seconds": time.monotonic() - started}
             folder = self._adapters / name
             await asyncio.to_thread(self._verified, folder)
-            await self._make_room()
-            await self._load(name, folder)
+            try:
+                await self._make_room()
+                await self._backend.add(name, folder)
+                await self._ask(name)
+            except BaseException:  # cancellation too: nothing half-loaded or half-removed may stay
+                await self._backend.remove(name)
+                await self._backend.sweep()
+                raise
             self._users[name] = 0
         return {"loaded": True, "seconds": time.monotonic() - started}
 
@@ -143,15 +149,6 @@ class Engine:
             )
         del self._users[free]
         await self._backend.remove(free)
-
-    async def _load(self, name: str, folder: Path) -> None:
-        try:
-            await self._backend.add(name, folder)
-            await self._ask(name)
-        except BaseException:  # cancellation too: nothing half-loaded may stay
-            await self._backend.remove(name)
-            await self._backend.sweep()
-            raise
 
     async def _ask(self, name: str) -> None:
         """The canary: the same path as a real request, before anyone's request takes it."""

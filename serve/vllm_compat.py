@@ -53,19 +53,33 @@ class EngineOptions:
 
 
 class LoraSlots:
-    """Mixed into vLLM's worker: tells whether rows without an adapter are safe from every adapter's weights."""
+    """Mixed into vLLM's worker: keeps rows without an adapter safe from every adapter's weights.
+
+    Only the CPU kernels read the last slot for such rows; elsewhere there is nothing to check.
+    """
 
     def last_lora_slot_is_empty(self) -> bool:
-        """True when no adapter was ever written to the last slot (CPU), or the kernels do not read it (others)."""
+        """True when no adapter's weights are in the last slot, nor left behind there."""
         import torch
 
-        if self.device.type != "cpu":  # type: ignore[attr-defined]
+        manager, layers = self._slots()
+        if manager is None:
             return True
+        stacks = [stack for layer in layers for stack in layer.lora_b_stacked]
+        return bool(stacks) and manager.lora_index_to_id[-1] is None and not any(torch.any(s[-1]) for s in stacks)
+
+    def empty_last_lora_slot(self) -> None:
+        """Wipe what an adapter that should never have been there left behind."""
+        manager, layers = self._slots()
+        if manager is not None and manager.lora_index_to_id[-1] is None:
+            for layer in layers:
+                layer.reset_lora(manager.lora_slots - 1)
+
+    def _slots(self) -> tuple[Any, list[Any]]:
+        if self.device.type != "cpu":  # type: ignore[attr-defined]
+            return None, []
         manager = self.model_runner.lora_manager._adapter_manager  # type: ignore[attr-defined]
-        layers = [layer for layer in manager.modules.values() if hasattr(layer, "lora_b_stacked")]
-        if not layers or manager.lora_index_to_id[-1] is not None:
-            return False
-        return not any(torch.any(stack[-1]).item() for layer in layers for stack in layer.lora_b_stacked)
+        return manager, [layer for layer in manager.modules.values() if hasattr(layer, "lora_b_stacked")]
 
 
 class VllmBackend:
@@ -112,6 +126,7 @@ class VllmBackend:
         orphans = sorted(set(await self._llm.list_loras()) - known)
         for orphan in orphans:
             await self._llm.remove_lora(orphan)
+        await self._llm.collective_rpc("empty_last_lora_slot")
         return orphans
 
     async def check(self) -> None:
@@ -133,6 +148,7 @@ class VllmBackend:
     def close(self) -> None:
         """End vLLM's processes."""
         self._llm.shutdown(timeout=5)
+        self._llm.shutdown = lambda **_: None  # its destructor would do it again, when Python is half gone
 
 
 async def boot(options: EngineOptions) -> VllmBackend:
@@ -140,7 +156,7 @@ async def boot(options: EngineOptions) -> VllmBackend:
     from starlette.datastructures import State
     from vllm import AsyncEngineArgs, AsyncLLMEngine
     from vllm.entrypoints.launchers.cli_args import FrontendArgs
-    from vllm.entrypoints.openai.api_server import init_app_state
+    from vllm.entrypoints.launchers.api_server.app_state import init_app_state
 
     arguments = AsyncEngineArgs(**options.arguments())
     llm, state = AsyncLLMEngine.from_engine_args(arguments), State()

@@ -78,7 +78,7 @@ def real_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealEngine
 def publish(real_engine: RealEngine) -> Publish:
     """Makes `vN`: random matrices far from zero, so that its answers cannot be taken for the base's."""
 
-    def make(n: int, *, scale: float = 0.06, hidden: int | None = None) -> Path:
+    def make(n: int, *, scale: float = 0.1, hidden: int | None = None) -> Path:
         config = json.loads((real_engine.model / "config.json").read_text())
         staging, final = real_engine.adapters / f"v{n}.tmp-test", real_engine.adapters / f"v{n}"
         staging.mkdir()

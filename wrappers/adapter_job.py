@@ -1,7 +1,6 @@
 """One adapter from start to files: load, render, train, save. The trainer process and LoraWrapper both run this."""
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -63,7 +62,6 @@ def train_adapter(
     interrupted: Callable[[], bool] = lambda: False,
 ) -> TrainedAdapter:
     """Train and write the two files of the adapter into `folder`, going on from a checkpoint of the same origin."""
-    use_all_cores()
     tokenizer = load_tokenizer(job.base)
     conversations = render_fitting(job.conversations, tokenizer, job.recipe.max_length)
     replay = render_fitting(job.replay, tokenizer, job.recipe.max_length)
@@ -86,13 +84,6 @@ def render_fitting(
     if len(fitting) < len(rendered):
         logger.warning("%d conversations of more than %d tokens left out", len(rendered) - len(fitting), max_length)
     return fitting
-
-
-def use_all_cores() -> None:
-    """One thread for each core this process may use."""
-    import torch
-
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
 
 
 def library_versions() -> dict[str, str]:

@@ -10,7 +10,7 @@ from core.conversation import Conversation
 from core.gate import ArtifactSanity, Evaluation, PairedLoss
 from core.recipe import Recipe
 from core.rendering import IGNORED, ChatTokenizer, Rendered
-from wrappers.adapter_job import render_fitting, use_all_cores
+from wrappers.adapter_job import render_fitting
 from wrappers.lora_model import load_base, load_tokenizer, pick_device
 from wrappers.lora_scoring import BASE, AdapterScorer
 
@@ -41,7 +41,6 @@ class EvaluationJob:
 
 def evaluate_adapter(job: EvaluationJob) -> Evaluation:
     """Score all of it with one base in memory. The folders were verified by the caller."""
-    use_all_cores()
     device = pick_device()
     tokenizer = load_tokenizer(job.base)
     adapters = {CANDIDATE: job.candidate, **({CHAMPION: job.champion[1]} if job.champion else {})}

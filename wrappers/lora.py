@@ -9,7 +9,7 @@ from pydantic import Field
 from core.conversation import Conversation, Message
 from core.domain import Domain
 from core.recipe import Recipe
-from wrappers.adapter_job import AdapterJob, render_fitting, train_adapter, use_all_cores
+from wrappers.adapter_job import AdapterJob, render_fitting, train_adapter
 from wrappers.base import ModelWrapper
 from wrappers.lora_model import CONFIG, load_adapter, load_base, load_tokenizer, pick_device
 from wrappers.lora_scoring import mean_losses
@@ -97,7 +97,6 @@ class LoraWrapper(ModelWrapper):
 
     def _model(self) -> tuple[Any, Any]:
         if self._loaded is None:
-            use_all_cores()
             base = load_base(self._base_folder(), pick_device())
             model = load_adapter(base, self._adapter) if self._adapter else base
             self._loaded = model, load_tokenizer(self._base_folder())

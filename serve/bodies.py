@@ -123,6 +123,14 @@ async def body_as(model: type[Model], request: Request, limit: int, status: int 
     return validated(model, parse_json(await read_bytes(request, limit) or b"{}"), status)
 
 
+def idempotency_key(request: Request) -> str | None:
+    """The header by which a client repeats a request without repeating its effect."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 1 <= len(key) <= 255:
+        raise ApiError(422, "Idempotency-Key: expected 1 to 255 characters", param="Idempotency-Key")
+    return key
+
+
 def documented(model: type[BaseModel]) -> dict[str, Any]:
     """What FastAPI's `openapi_extra` needs to show a body that we read ourselves."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")

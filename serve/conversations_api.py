@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 
 from resources.store import Store
 from serve import figures
-from serve.bodies import read_bytes
+from serve.bodies import idempotency_key, read_bytes
 from serve.errors import ApiError
 from serve.importing import CHUNK, Import, Tally, read
 from serve.limits import IngressLimits
@@ -39,7 +39,7 @@ def conversation_routes(door: StoreDoor, limits: IngressLimits, backups: Path) -
     @routes.post("", openapi_extra=_IMPORT_BODY)
     async def import_conversations(request: Request) -> JSONResponse:
         """Bring conversations in, as a list or as JSON lines; the same Idempotency-Key gives the same answer."""
-        key = _key(request)
+        key = idempotency_key(request)
         body = await read_bytes(request, limits.import_bytes, limits.body_seconds)
         found = await asyncio.to_thread(read, body, limits.import_conversations, key)
         hashes = {"key": _sha256(key.encode()) if key else None, "body": _sha256(body)}
@@ -89,13 +89,6 @@ def _before(store: Store, key: str | None) -> dict[str, Any] | None:
 async def _erase(door: StoreDoor, user_id: str) -> dict[str, Any]:
     erased = await door.ask(lambda store: store.conversations.erase_user(user_id))
     return {"deleted": erased.deleted, "versions_affected": list(erased.versions)}
-
-
-def _key(request: Request) -> str | None:
-    key = request.headers.get("idempotency-key")
-    if key is not None and not 1 <= len(key) <= 255:
-        raise ApiError(422, "Idempotency-Key: expected 1 to 255 characters", param="Idempotency-Key")
-    return key
 
 
 def _backup_name() -> str:

@@ -1,11 +1,15 @@
 """What the loop says of itself, read from the store; each function is one thread hop and a few short queries."""
 
+import math
 from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from core.live_settings import LiveSettings
 from resources.conversations import StoredConversation
 from resources.events import Event
+from resources.report import read_evaluation
 from resources.store import Store
 from resources.versions import Version
 
@@ -54,10 +58,10 @@ def progress(store: Store) -> dict[str, Any]:
         "step": latest.step if latest else None,
         "total_steps": latest.total_steps if latest else None,
         "progress": round(latest.step / latest.total_steps, 4) if latest and latest.total_steps else 0.0,
-        "loss": latest.loss if latest else None,
-        "learning_rate": latest.learning_rate if latest else None,
-        "tokens_per_second": latest.tokens_per_second if latest else None,
-        "eta_seconds": latest.eta_seconds if latest else None,
+        "loss": finite(latest.loss) if latest else None,
+        "learning_rate": finite(latest.learning_rate) if latest else None,
+        "tokens_per_second": finite(latest.tokens_per_second) if latest else None,
+        "eta_seconds": finite(latest.eta_seconds) if latest else None,
         "batch_size": live.finetune_batch_size,
         "new_data_count": waiting,
         "remaining": max(0, live.finetune_batch_size - waiting),
@@ -130,7 +134,7 @@ def history_row(version: Version) -> dict[str, Any]:
         "method": version.method,
         "verdict": None if verdict is None else "promoted" if verdict.promoted else "rejected",
         "reasons": list(verdict.reasons) if verdict else [],
-        "held_out_loss": version.training.get("held_out_loss"),
+        "held_out_loss": _held_out_loss(version.report_path) if verdict and version.report_path else None,
         "mlflow_run_id": version.mlflow_run_id,
         "mlflow_version": version.mlflow_version,
         "attempts": version.attempts,
@@ -163,6 +167,21 @@ def event_row(event: Event) -> dict[str, Any]:
         "message": event.message,
         "data": event.data,
     }
+
+
+@lru_cache(maxsize=256)
+def _held_out_loss(report: str) -> float | None:
+    """The candidate's mean loss on what was held out; None where the report is gone. It never changes once written."""
+    try:
+        held_out = read_evaluation(Path(report).parent).held_out
+    except (OSError, ValueError):
+        return None
+    return finite(sum(pair.candidate for pair in held_out) / len(held_out)) if held_out else None
+
+
+def finite(number: float | None) -> float | None:
+    """JSON has no NaN: a loss that is none is told as None."""
+    return number if number is not None and math.isfinite(number) else None
 
 
 def moment(at: datetime | None) -> str | None:

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from core.live_settings import LiveSettings
 from resources.store import Store
 from serve import figures
-from serve.bodies import body_as, documented, parse_json, read_bytes
+from serve.bodies import body_as, documented, idempotency_key, parse_json, read_bytes
 from serve.errors import ApiError
 from serve.limits import Gate, IngressLimits
 from serve.live_view import LiveView
@@ -36,7 +36,7 @@ def loop_routes(
     async def finetune(request: Request) -> Response:
         """Ask for a run; it is never waited for. 409 says what is missing."""
         wish = await body_as(FinetuneBody, request, limits.body_bytes)
-        key = request.headers.get("idempotency-key")
+        key = idempotency_key(request)
         answer = await door.ask(lambda store: _ask_for_run(store, wish, key))
         return JSONResponse(answer, 202)
 
@@ -75,7 +75,7 @@ def loop_routes(
         if wanted.get("answer_with") == "teacher" and not has_teacher:
             message = "answer_with: expected a configured teacher, found none: set OPENAI_API_KEY or OPENAI_BASE_URL"
             raise ApiError(422, message, param="answer_with", code="invalid_value")
-        changed = await door.ask(lambda store: store.settings.change(wanted, by="POST /mlops/settings"))
+        changed = await door.ask(lambda store: _change(store, wanted))
         live.settings = changed
         return changed.public()
 
@@ -88,6 +88,7 @@ def _ask_for_run(store: Store, wish: FinetuneBody, key: str | None) -> dict[str,
     if obstacle:
         raise ApiError(409, obstacle, code="nothing_to_train")
     trigger = store.triggers.add("api", wish.force, {"backup_existing": wish.backup_existing}, key)
+    store.pause.clear(by="POST /mlops/finetune")  # a pause waits for a person to act, and this is one
     running = store.versions.unfinished()
     behind = f"; it begins when v{running.n} is finished" if running else ""
     return {
@@ -98,6 +99,15 @@ def _ask_for_run(store: Store, wish: FinetuneBody, key: str | None) -> dict[str,
         "waiting": waiting,
         "reason": f"{waiting} eligible conversations wait{behind}",
     }
+
+
+def _change(store: Store, wanted: dict[str, Any]) -> LiveSettings:
+    """Who switches automatic training on wants it to go on, so that a pause ends too."""
+    by = "POST /mlops/settings"
+    changed = store.settings.change(wanted, by=by)
+    if wanted.get("finetune_auto_trigger"):
+        store.pause.clear(by=by)
+    return changed
 
 
 def _obstacle(live: LiveSettings, waiting: int, force: bool) -> str | None:

@@ -9,13 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
-import ray
-from ray import serve
 
 from resources.settings import ROOT, Settings, read_settings
 from resources.store import Store, open_store
 from serve.engine_client import Body, Item
-from serve.ingress import build_ingress
 from tests.fakes import FakeEngine
 
 pytestmark = [pytest.mark.slow, pytest.mark.anyio]
@@ -54,19 +51,17 @@ class SlowEngine:
 class Running:
     """A Serve with the ingress on a free port; `ended` asks the engine how many requests it has let go of."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, engine: Any) -> None:
+        self.settings, self._engine = settings, engine
         self.url = f"http://127.0.0.1:{settings.fastapi_port}"
 
     async def ended(self, least: int) -> None:
-        handle = serve.get_deployment_handle("Engine", app_name="whetstone")
         async with asyncio.timeout(10):
-            while await handle.ended_so_far.remote() < least:  # noqa: ASYNC110 (another process)
+            while await self.ended_now() < least:  # noqa: ASYNC110 (another process)
                 await asyncio.sleep(0.05)
 
     async def ended_now(self) -> int:
-        handle = serve.get_deployment_handle("Engine", app_name="whetstone")
-        return int(await handle.ended_so_far.remote())
+        return int(await self._engine.ended_so_far.remote())
 
     def store(self) -> Store:
         return open_store(self.settings.database_url, live_defaults=self.settings.live())
@@ -74,6 +69,11 @@ class Running:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    import ray  # here, so that the fast tests never load it
+    from ray import serve
+
+    from serve.ingress import build_ingress
+
     state = tmp_path_factory.mktemp("state")
     settings = read_settings(state_dir=state, base_model=str(_model(state)), fastapi_port=_free_port())
     with pytest.MonkeyPatch.context() as environment:
@@ -86,7 +86,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             name="Engine", max_ongoing_requests=2, max_queued_requests=1, ray_actor_options={"num_cpus": 0}
         )(SlowEngine)
         serve.run(build_ingress(engine.bind(), settings, []), name="whetstone")
-        yield Running(settings)
+        yield Running(settings, serve.get_deployment_handle("Engine", app_name="whetstone"))
         serve.shutdown()
         ray.shutdown()
 

@@ -2,11 +2,13 @@
 
 import json
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from core.gate import ArtifactSanity, Evaluation, GateThresholds, PairedLoss, Verdict
 from resources.progress import Progress
 from resources.store import Store
 from serve.limits import IngressLimits
@@ -87,6 +89,18 @@ async def test_finetune_by_force_is_accepted_once_and_queued(client: httpx.Async
     assert (trigger.force, trigger.params) == (True, {"backup_existing": True})
 
 
+@pytest.mark.parametrize(
+    ("path", "body"), [("/mlops/finetune", {"force": True}), ("/mlops/settings", {"finetune_auto_trigger": True})]
+)
+async def test_a_person_who_acts_ends_a_pause(client: httpx.AsyncClient, store: Store, path: str, body: Any) -> None:
+    await fill(client, 3)
+    store.pause.set("two rejections in a row")
+    assert (await client.get("/mlops/status")).json()["training_status"]["paused"] == "two rejections in a row"
+    await client.post(path, json=body)
+
+    assert store.pause.get() is None
+
+
 async def test_finetune_takes_an_empty_body(client: httpx.AsyncClient) -> None:
     await client.post("/mlops/settings", json={"finetune_batch_size": 2})
     await fill(client, 2)
@@ -136,6 +150,16 @@ async def test_progress_of_a_run(client: httpx.AsyncClient, store: Store) -> Non
     assert (status["in_progress"], status["pending_request"]) == (True, False)
 
 
+async def test_a_loss_that_is_no_number_is_told_as_none(client: httpx.AsyncClient, store: Store) -> None:
+    await fill(client, 3)
+    claim = store.versions.claim("run-1")
+    assert claim is not None
+    store.progress.write(claim, Progress(10, 40, float("nan"), 1e-4, 800.0, float("inf"), "train"))
+    found = (await client.get("/mlops/training-progress")).json()
+
+    assert (found["step"], found["loss"], found["eta_seconds"]) == (10, None, None)
+
+
 async def test_progress_streams_every_change(api: Any, client: httpx.AsyncClient, store: Store) -> None:
     call = AsgiCall(api, "GET", "/mlops/training-progress", headers={"accept": "text/event-stream"})
     await call.until('"state": "idle"')
@@ -181,6 +205,33 @@ async def test_history_tells_of_each_version(client: httpx.AsyncClient, store: S
     assert (found["verdict"], found["reasons"], found["finished_at"], found["seconds"]) == (None, [], None, None)
     assert found["conversations"] == 3
     assert (await client.get("/mlops/training-history", params={"offset": 1})).json() == []
+
+
+async def test_history_and_status_tell_the_verdict(client: httpx.AsyncClient, store: Store, tmp_path: Path) -> None:
+    await fill(client, 3)
+    claim = store.versions.claim("run-1")
+    assert claim is not None
+    pairs = tuple(
+        PairedLoss(conversation_id=f"c{n}", unit=f"u{n}", tokens=5, base=3.0, candidate=2.0 + n) for n in range(2)
+    )
+    sane = ArtifactSanity(finite=True, changed=True, right_base=True)
+    measured = Evaluation(version=1, base_fingerprint="fake", held_out=pairs, general=(), sanity=sane)
+    (tmp_path / "evaluation.json").write_text(measured.model_dump_json())
+    verdict = Verdict(promoted=False, reasons=("not enough evidence",), checks=(), thresholds=GateThresholds())
+    store.versions.mark_trained(claim, "0" * 64, {})
+    store.versions.set_verdict(claim, verdict, str(tmp_path / "report.md"))
+    progress = (await client.get("/mlops/training-progress")).json()
+    store.versions.conclude(claim, None)
+    (found,) = (await client.get("/mlops/training-history")).json()
+    status = (await client.get("/mlops/status")).json()
+
+    assert progress["state"] == "registering"
+    assert (found["state"], found["verdict"], found["reasons"]) == ("rejected", "rejected", ["not enough evidence"])
+    assert found["held_out_loss"] == 2.5
+    assert found["seconds"] >= 0
+    last = {"version": 1, "promoted": False, "reasons": ["not enough evidence"]}
+    assert status["training_status"]["last_verdict"] == last
+    assert status["performance_metrics"]["success_rate"] == 100.0, "a rejected candidate is no failure"
 
 
 async def test_settings_are_changed_whole_or_not_at_all(client: httpx.AsyncClient) -> None:

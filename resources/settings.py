@@ -5,7 +5,6 @@ import ipaddress
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
@@ -274,11 +273,13 @@ class Settings(BaseSettings):
 
 def read_settings(kind: type[Settings] = Settings, **overrides: Any) -> Settings:
     """The settings of this machine; SettingsError names every key that is unknown, out of range or missing."""
+    from yaml import YAMLError
+
     try:
         return kind(**overrides)
     except ValidationError as error:
         raise SettingsError("\n".join(_sentence(kind, found) for found in error.errors(include_url=False))) from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, YAMLError) as error:
         raise SettingsError(f"config.yaml or .env cannot be read: {' '.join(str(error).split())}") from None
 
 

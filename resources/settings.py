@@ -9,9 +9,9 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
-from core.gate import GateThresholds
 from core.live_settings import AnswerWith, LiveSettings
 from core.recipe import Recipe, StartFrom
+from core.verdict import GateThresholds
 from resources.base_model import BUNDLED
 from resources.settings_fields import like, sqlite_absolute, sync_driver
 

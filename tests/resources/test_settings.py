@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic_settings import SettingsConfigDict
 
-from core.gate import GateThresholds
 from core.live_settings import LiveSettings
 from core.recipe import Recipe
+from core.verdict import GateThresholds
 from resources.settings import ROOT, Settings, SettingsError, read_settings
 
 

@@ -141,7 +141,7 @@ def _engine(settings: Settings, on_gpu: bool) -> serve.Deployment:
 
 
 def options_for(settings: Settings, folder: Path, *, on_gpu: bool) -> EngineOptions:
-    """A cache of fixed size in RAM without a GPU; a share of the GPU's memory with one."""
+    """A cache of fixed size in RAM without a GPU; a share of its memory and vLLM's own batch sizes with one."""
     options = EngineOptions(
         model=str(folder),
         adapters=settings.engine_adapters,
@@ -151,7 +151,16 @@ def options_for(settings: Settings, folder: Path, *, on_gpu: bool) -> EngineOpti
         max_num_batched_tokens=settings.engine_batch_tokens,
         kv_cache_bytes=settings.engine_kv_cache_bytes,
     )
-    return replace(options, memory_share=settings.engine_gpu_fraction, kv_cache_bytes=None) if on_gpu else options
+    if not on_gpu:
+        return options
+    chosen = settings.model_fields_set
+    return replace(
+        options,
+        memory_share=settings.engine_gpu_fraction,
+        kv_cache_bytes=None,
+        max_num_seqs=options.max_num_seqs if "engine_max_sequences" in chosen else None,
+        max_num_batched_tokens=options.max_num_batched_tokens if "engine_batch_tokens" in chosen else None,
+    )
 
 
 def _migrate(settings: Settings) -> None:

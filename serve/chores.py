@@ -13,6 +13,7 @@ import httpx
 from core.manifest import MANIFEST_NAME, Manifest
 from resources import aliases, webhooks
 from resources.registry import Registry
+from resources.settings import Settings
 from resources.store import Store
 from serve.engine import VERSION_NAME
 from serve.engine_client import EngineClient
@@ -28,15 +29,17 @@ _LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries {
 _RELOAD = """mutation($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }"""
 
 
-def chores(
-    store: Store, registry: Registry, engine: EngineClient, *, adapters: Path, lineage: str, dagster_url: str
-) -> list[Chore]:
+def chores(store: Store, registry: Registry, engine: EngineClient, settings: Settings, lineage: str) -> list[Chore]:
     """Every loop of the reconciler, with how often it runs."""
-    http = webhooks.client()
-    watchdog = CodeLocationWatchdog(dagster_url)
+    http, adapters = webhooks.client(), settings.state_dir / "adapters"
+    watchdog = CodeLocationWatchdog(f"http://127.0.0.1:{settings.dagster_port}")
+    production = settings.mlflow_model_stage.lower()
+
+    def reconcile() -> list[str]:
+        return aliases.reconcile(store, registry, production=production, adapters_dir=adapters)
 
     async def align_aliases() -> None:
-        for done in await asyncio.to_thread(aliases.reconcile, store, registry):
+        for done in await asyncio.to_thread(reconcile):
             log.info("registry: %s", done)
 
     async def deliver_webhooks() -> None:

@@ -12,6 +12,7 @@ from resources import adapters
 from resources.registry import MlflowRegistry
 from resources.settings import Settings
 from resources.store import Store
+from resources.tracking import experiment_of
 from serve import vllm_compat
 from serve.chores import chores
 from serve.engine import Engine
@@ -68,14 +69,10 @@ class ReconcilerReplica:
 
     def __init__(self, engine: Any, settings: Settings, lineage: str) -> None:
         configure_logs(settings.log_level)
-        every = chores(
-            Store(settings.database_url, live_defaults=settings.live(), lineage=lineage),
-            MlflowRegistry(settings.mlflow_tracking_uri, settings.mlflow_model_name),
-            HandleEngine(engine),
-            adapters=settings.state_dir / "adapters",
-            lineage=lineage,
-            dagster_url=f"http://127.0.0.1:{settings.dagster_port}",
-        )
+        store = Store(settings.database_url, live_defaults=settings.live(), lineage=lineage)
+        uri, name = settings.mlflow_tracking_uri, settings.mlflow_model_name
+        registry = MlflowRegistry(uri, name, experiment_of(settings))
+        every = chores(store, registry, HandleEngine(engine), settings, lineage)
         self._running = asyncio.create_task(Reconciler(every).run())
 
     async def check_health(self) -> None:

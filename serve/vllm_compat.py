@@ -21,8 +21,8 @@ class EngineOptions:
     adapters: int = 3
     lora_rank: int = 16
     max_model_len: int = 2048
-    max_num_seqs: int = 16
-    max_num_batched_tokens: int = 512
+    max_num_seqs: int | None = 16
+    max_num_batched_tokens: int | None = 512
     memory_share: float = 0.05
     kv_cache_bytes: int | None = 512 * 2**20
     spare_slots: int = 1
@@ -155,8 +155,8 @@ async def boot(options: EngineOptions) -> VllmBackend:
     """Start vLLM (tens of seconds) and check what we assume of it."""
     from starlette.datastructures import State
     from vllm import AsyncEngineArgs, AsyncLLMEngine
-    from vllm.entrypoints.launchers.cli_args import FrontendArgs
     from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+    from vllm.entrypoints.launchers.cli_args import FrontendArgs
 
     arguments = AsyncEngineArgs(**options.arguments())
     llm, state = AsyncLLMEngine.from_engine_args(arguments), State()

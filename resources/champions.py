@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from core.gate import Verdict
+from core.verdict import Verdict
 from resources.database import Database
 from resources.event_rows import write_event
 from resources.store_errors import NotAllowed, NotFound

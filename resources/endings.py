@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from core.gate import Verdict
+from core.verdict import Verdict
 from resources.champions import model_name, move_champion
 from resources.event_rows import write_event
 from resources.setting_store import pause

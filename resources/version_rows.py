@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, select
 
-from core.gate import Verdict
+from core.verdict import Verdict
 from resources.store_errors import NotFound
 from resources.tables import versions
 

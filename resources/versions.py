@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
-from core.gate import Verdict
+from core.verdict import Verdict
 from core.rules import Finding
 from core.sides import Side
 from resources.claims import beat, check_held, claim_version, release

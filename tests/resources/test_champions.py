@@ -1,0 +1,82 @@
+import pytest
+
+from core.live_settings import LiveSettings
+from resources.store import NotAllowed, NotFound, Store, open_store
+from tests.resources.examples import claimed, conclude, event_types
+
+
+def two_promoted(store: Store) -> None:
+    conclude(store, claimed(store, "a"))
+    conclude(store, claimed(store, "b"))
+
+
+def test_before_the_first_version_the_base_answers(store: Store) -> None:
+    champion = store.champion.get()
+    assert (champion.n, champion.previous, champion.seq, champion.served) == (None, None, 0, None)
+
+
+def test_a_rollback_names_its_reason_and_can_be_undone(store: Store) -> None:
+    two_promoted(store)
+    champion = store.champion.move(1, "it answers rudely", "a person")
+    assert (champion.n, champion.previous, champion.seq) == (1, 2, 3)
+    rolled_back = store.events.page(type="rolled_back")
+    assert [event.data["reason"] for event in rolled_back] == ["it answers rudely"]
+    assert store.champion.move(2, "it was the prompt", "a person").n == 2
+    assert event_types(store)[-1] == "champion_moved"
+
+
+def test_the_base_can_be_asked_back(store: Store) -> None:
+    two_promoted(store)
+    assert store.champion.move(None, "start again", "a person").n is None
+    assert event_types(store)[-1] == "rolled_back"
+
+
+def test_moving_to_where_it_is_changes_nothing(store: Store) -> None:
+    two_promoted(store)
+    before = store.champion.get()
+    assert store.champion.move(2, "again", "a person") == before
+    assert event_types(store)[-1] == "promoted"
+
+
+def test_a_version_that_did_not_pass_needs_an_override(store: Store) -> None:
+    conclude(store, claimed(store, "a"), promoted=False)
+    with pytest.raises(NotAllowed, match="passed its gate"):
+        store.champion.move(1, "I like it", "a person")
+    assert store.champion.move(1, "I like it", "a person", override=True).n == 1
+
+
+def test_what_was_never_trained_or_never_was_cannot_answer(store: Store) -> None:
+    claimed(store, "a")
+    with pytest.raises(NotAllowed, match="trained"):
+        store.champion.move(1, "now", "a person", override=True)
+    with pytest.raises(NotFound, match="v9"):
+        store.champion.move(9, "now", "a person")
+    with pytest.raises(NotAllowed, match="reason"):
+        store.champion.move(None, "  ", "a person")
+
+
+def test_each_base_has_its_own_champion(store: Store, store_url: str) -> None:
+    two_promoted(store)
+    other = open_store(store_url, live_defaults=LiveSettings(), lineage="another base")
+    assert other.champion.get().n is None
+    with pytest.raises(NotAllowed, match="another base"):
+        other.champion.move(2, "now", "a person", override=True)
+    other.close()
+    assert store.champion.get().n == 2
+
+
+def test_the_alias_and_the_engine_are_noted_without_a_move(store: Store) -> None:
+    two_promoted(store)
+    store.champion.confirm_alias(2)
+    store.champion.mark_served(2, 0.42)
+    store.champion.mark_served(2, 3.0)
+    champion = store.champion.get()
+    assert (champion.alias_confirmed, champion.served, champion.seq) == (2, 2, 2)
+    swaps = store.events.page(type="swapped")
+    assert [(event.version, event.data["seconds"]) for event in swaps] == [(2, 0.42)]
+
+
+def test_an_alias_can_be_confirmed_before_the_first_version(store: Store) -> None:
+    store.champion.confirm_alias(None)
+    conclude(store, claimed(store, "a"))
+    assert store.champion.get().seq == 1

@@ -1,0 +1,105 @@
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from resources.feedback import Feedback
+from resources.store import Store
+from resources.tables import feedback, texts, units
+from tests.resources.examples import ERROR, claimed, conclude, conversation, fill
+
+
+def number_of(store: Store, table: object) -> int:
+    return store.database.read(lambda c: c.execute(select(func.count()).select_from(table)).scalar_one())  # type: ignore[arg-type]
+
+
+def test_clearing_deletes_what_is_in_no_version_and_nothing_else(store: Store) -> None:
+    claimed(store, "in v1")
+    fill(store, "waits")
+    fill(store, "own", provenance="self")
+    store.conversations.feedback(Feedback(conversation_id="own", rating=2))
+    store.triggers.add("manual", True, {})
+    cleared = store.conversations.clear_waiting(None)
+    assert (cleared.deleted, cleared.backup) == (2, None)
+    assert [item.conversation.id for item in store.conversations.page().items] == ["in v1"]
+    assert (number_of(store, texts), number_of(store, feedback)) == (1, 0)
+    assert store.triggers.next() is None
+
+
+def test_a_backup_holds_every_deleted_conversation_for_the_owner_alone(store: Store, tmp_path: Path) -> None:
+    said = conversation("한국어", "안녕?", provenance="self")
+    store.conversations.capture([said, conversation("b")])
+    store.conversations.feedback(Feedback(conversation_id="한국어", thumb=-1, comment="no"))
+    backup = tmp_path / "backups" / "cleared.jsonl"
+    cleared = store.conversations.clear_waiting(backup)
+    assert (cleared.deleted, cleared.backup) == (2, backup)
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+    lines = [json.loads(line) for line in backup.read_text().splitlines()]
+    assert type(said).model_validate_json(json.dumps(lines[0]["conversation"])) == said
+    assert lines[0]["reason"] == "own_reply_without_feedback"
+    assert lines[0]["feedback"] == [{"rating": None, "thumb": -1, "comment": "no", "corrected_reply": None}]
+    assert [line["conversation"]["id"] for line in lines] == ["한국어", "b"]
+    assert [path.name for path in backup.parent.iterdir()] == ["cleared.jsonl"]
+
+
+def test_nothing_is_deleted_when_the_backup_cannot_be_written(store: Store, tmp_path: Path) -> None:
+    fill(store, "a")
+    there = tmp_path / "there.jsonl"
+    there.write_text("an older backup")
+    with pytest.raises(FileExistsError):
+        store.conversations.clear_waiting(there)
+    assert there.read_text() == "an older backup"
+    assert store.conversations.waiting() == 1
+    assert list(tmp_path.glob("*.tmp-*")) == []
+
+
+def test_a_cleared_text_may_come_again(store: Store) -> None:
+    fill(store, "a")
+    store.conversations.clear_waiting(None)
+    assert store.conversations.capture([conversation("a")])[0].eligible
+
+
+def test_erasing_a_user_leaves_nothing_of_them(store: Store) -> None:
+    fill(store, "theirs", "their own", user_id="u", thread_id="t")
+    store.conversations.feedback(Feedback(conversation_id="theirs", comment="mine", corrected_reply="Better."))
+    fill(store, "another's", user_id="v")
+    claim = store.versions.claim("run")
+    assert claim is not None
+    store.versions.screen(claim, {}, {}, {"user:u": "train", "thread:t": "train", "user:v": "held_out"})
+    erased = store.conversations.erase_user("u")
+    assert (erased.deleted, erased.versions) == (3, (1,))
+    assert [item.conversation.id for item in store.conversations.page().items] == ["another's"]
+    assert [number_of(store, table) for table in (texts, feedback, units)] == [1, 0, 1]
+    (event,) = store.events.page(type="user_erased")
+    assert event.data == {"deleted": 3, "versions": [1]}
+
+
+def test_every_version_that_may_have_learned_from_a_user_is_named(store: Store) -> None:
+    conclude(store, claimed(store, "before"))
+    fill(store, "theirs", user_id="u")
+    conclude(store, claimed(store, "with theirs"))
+    store.versions.fail(claimed(store, "x"), "UNKNOWN_ERROR", "no", max_attempts=1)
+    conclude(store, claimed(store, "after"))
+    assert store.conversations.erase_user("u").versions == (2, 4)
+
+
+def test_a_conversation_that_screening_refused_was_seen_by_no_version(store: Store) -> None:
+    fill(store, "theirs", user_id="u")
+    claim = claimed(store, "another's")
+    store.versions.screen(claim, {}, {"theirs": [ERROR]})
+    conclude(store, claim)
+    assert store.conversations.erase_user("u").versions == ()
+
+
+def test_an_unknown_user_is_erased_without_a_trace(store: Store) -> None:
+    erased = store.conversations.erase_user("nobody")
+    assert (erased.deleted, erased.versions) == (0, ())
+
+
+def test_erased_words_are_in_no_file_of_the_store(sqlite_store: Store, tmp_path: Path) -> None:
+    fill(sqlite_store, "theirs", user_id="u", reply="an unmistakable secret " * 50)
+    sqlite_store.conversations.erase_user("u")
+    for file in tmp_path.glob("whetstone.db*"):
+        assert b"unmistakable" not in file.read_bytes()

@@ -53,7 +53,8 @@ def existing_uri(tracking_uri: str) -> str:
     if path is None:
         return tracking_uri
     # SQLite ignores a parameter it does not know; MLflow keeps one engine an address, so another file gets another
-    return f"{_SQLITE}file:{quote(str(path))}?mode=rw&uri=true&inode={path.stat().st_ino}"
+    # quoted twice: SQLAlchemy and SQLite each undo it once
+    return f"{_SQLITE}file:{quote(quote(str(path)))}?mode=rw&uri=true&inode={path.stat().st_ino}"
 
 
 def create(tracking_uri: str) -> None:

@@ -1,0 +1,186 @@
+from pathlib import Path
+
+import pytest
+
+from core.gate import GateThresholds, Verdict
+from resources import aliases
+from resources.registry import FOREIGN
+from resources.store import Store
+from tests.fakes import FakeRegistry
+from tests.workshop import conversation
+
+
+def make_version(store: Store, n: int, *, promoted: bool, registered: str | None = "1") -> int:
+    """A concluded version n with one conversation."""
+    store.conversations.capture([conversation(n)])
+    claim = store.versions.claim(f"run-{n}")
+    assert claim is not None
+    assert claim.n == n
+    store.versions.mark_trained(claim, "a" * 64, {})
+    verdict = Verdict(promoted=promoted, reasons=("because",), checks=(), thresholds=GateThresholds())
+    store.versions.set_verdict(claim, verdict, "report.md")
+    store.versions.conclude(claim, registered)
+    return n
+
+
+@pytest.fixture
+def registry() -> FakeRegistry:
+    registry = FakeRegistry()
+    registry.versions = {1: "11", 2: "12", 3: "13"}
+    return registry
+
+
+def put_back_events(store: Store) -> list[str]:
+    return [event.message for event in store.events.page(type="alias_put_back")]
+
+
+def test_nothing_is_done_while_the_base_answers_and_no_alias_is_set(
+    sqlite_store: Store, registry: FakeRegistry
+) -> None:
+    assert aliases.reconcile(sqlite_store, registry) == []
+    assert registry.aliases == {}
+
+
+def test_production_follows_the_champion_and_previous_the_one_before(
+    sqlite_store: Store, registry: FakeRegistry
+) -> None:
+    make_version(sqlite_store, 1, promoted=True)
+    assert aliases.reconcile(sqlite_store, registry) == ["alias production → v1"]
+    make_version(sqlite_store, 2, promoted=True)
+    assert aliases.reconcile(sqlite_store, registry) == ["alias production → v2", "alias previous → v1"]
+    assert registry.aliases == {"production": 2, "previous": 1}
+    assert sqlite_store.champion.get().alias_confirmed == 2
+    assert aliases.reconcile(sqlite_store, registry) == []
+
+
+def test_a_crash_between_alias_and_confirmation_is_made_good(sqlite_store: Store, registry: FakeRegistry) -> None:
+    make_version(sqlite_store, 1, promoted=True)
+    registry.set_alias("production", 1)
+    assert aliases.reconcile(sqlite_store, registry) == []
+    assert sqlite_store.champion.get().alias_confirmed == 1
+
+
+def test_a_rollback_in_the_store_moves_the_alias_back(sqlite_store: Store, registry: FakeRegistry) -> None:
+    for n in (1, 2):
+        make_version(sqlite_store, n, promoted=True)
+    aliases.reconcile(sqlite_store, registry)
+    sqlite_store.champion.move(1, "worse answers", "a person")
+    aliases.reconcile(sqlite_store, registry)
+    assert registry.aliases == {"production": 1, "previous": 2}
+    sqlite_store.champion.move(None, "worse still", "a person")
+    aliases.reconcile(sqlite_store, registry)
+    assert registry.aliases == {"previous": 1}
+
+
+def test_an_alias_moved_outside_to_a_passed_version_makes_it_champion(
+    sqlite_store: Store, registry: FakeRegistry
+) -> None:
+    for n in (1, 2):
+        make_version(sqlite_store, n, promoted=True)
+    aliases.reconcile(sqlite_store, registry)
+    registry.aliases["production"] = 1
+    [first, *_] = aliases.reconcile(sqlite_store, registry)
+    assert first == "v1 is champion: alias production was moved in the registry"
+    champion = sqlite_store.champion.get()
+    assert (champion.n, champion.alias_confirmed) == (1, 1)
+    assert "asked by alias" in sqlite_store.events.page(type="rolled_back")[0].message
+    assert registry.aliases == {"production": 1, "previous": 2}
+
+
+def test_an_alias_moved_outside_to_a_rejected_version_is_put_back_with_an_event(
+    sqlite_store: Store, registry: FakeRegistry
+) -> None:
+    make_version(sqlite_store, 1, promoted=True)
+    make_version(sqlite_store, 2, promoted=False)
+    aliases.reconcile(sqlite_store, registry)
+    registry.aliases["production"] = 2
+    aliases.reconcile(sqlite_store, registry)
+    assert registry.aliases["production"] == 1
+    assert sqlite_store.champion.get().n == 1
+    [message] = put_back_events(sqlite_store)
+    assert message.endswith("moved to v2 in the registry and put back: v2 did not pass the gate")
+
+
+def test_an_alias_removed_outside_is_put_back(sqlite_store: Store, registry: FakeRegistry) -> None:
+    make_version(sqlite_store, 1, promoted=True)
+    aliases.reconcile(sqlite_store, registry)
+    del registry.aliases["production"]
+    aliases.reconcile(sqlite_store, registry)
+    assert registry.aliases["production"] == 1
+    assert "was removed in the registry and put back" in put_back_events(sqlite_store)[0]
+
+
+def test_an_alias_on_something_that_is_no_version_of_ours_is_put_back(
+    sqlite_store: Store, registry: FakeRegistry
+) -> None:
+    make_version(sqlite_store, 1, promoted=True)
+    aliases.reconcile(sqlite_store, registry)
+    registry.aliases["production"] = FOREIGN
+    aliases.reconcile(sqlite_store, registry)
+    assert registry.aliases["production"] == 1
+    assert "is no version of ours" in put_back_events(sqlite_store)[0]
+
+
+def test_an_alias_set_by_hand_while_the_base_answers_is_taken_away(sqlite_store: Store, registry: FakeRegistry) -> None:
+    make_version(sqlite_store, 1, promoted=False)
+    registry.aliases["production"] = 1
+    aliases.reconcile(sqlite_store, registry)
+    assert registry.aliases == {}
+    assert sqlite_store.champion.get().n is None
+    assert len(put_back_events(sqlite_store)) == 1
+
+
+def test_a_registry_restored_from_an_old_copy_rolls_nothing_back(sqlite_store: Store, registry: FakeRegistry) -> None:
+    for n in (1, 2):
+        make_version(sqlite_store, n, promoted=True)
+    aliases.reconcile(sqlite_store, registry)
+    registry.versions, registry.aliases = {1: "11"}, {"production": 1}
+    aliases.reconcile(sqlite_store, registry)
+    assert sqlite_store.champion.get().n == 2
+    assert registry.aliases["production"] == 1
+
+
+def test_with_the_registry_away_nothing_is_done(sqlite_store: Store, registry: FakeRegistry) -> None:
+    make_version(sqlite_store, 1, promoted=True)
+    registry.away = True
+    assert aliases.reconcile(sqlite_store, registry) == []
+    assert sqlite_store.champion.get().alias_confirmed is None
+
+
+def test_a_champion_that_is_not_registered_yet_gets_its_alias_later(sqlite_store: Store) -> None:
+    registry = FakeRegistry()
+    make_version(sqlite_store, 1, promoted=True)
+    assert aliases.reconcile(sqlite_store, registry) == []
+    registry.versions[1] = "7"
+    assert aliases.reconcile(sqlite_store, registry) == ["alias production → v1"]
+
+
+def test_a_version_concluded_while_the_registry_was_away_is_registered_from_its_folder(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    registry = FakeRegistry()
+    make_version(sqlite_store, 1, promoted=True, registered=None)
+    (tmp_path / "v1").mkdir()
+    (tmp_path / "v1" / "manifest.json").write_text("{}", encoding="utf-8")
+    done = aliases.reconcile(sqlite_store, registry, adapters_dir=tmp_path)
+    assert done == ["v1 registered late", "alias production → v1"]
+    assert registry.tags[1]["verdict"] == "promoted"
+    assert aliases.reconcile(sqlite_store, registry, adapters_dir=tmp_path) == []
+
+
+def test_staging_names_the_candidate_until_it_is_concluded(sqlite_store: Store, registry: FakeRegistry) -> None:
+    sqlite_store.conversations.capture([conversation(1)])
+    claim = sqlite_store.versions.claim("run")
+    assert claim is not None
+    sqlite_store.versions.mark_trained(claim, "a" * 64, {})
+    assert aliases.reconcile(sqlite_store, registry) == ["alias staging → v1"]
+    verdict = Verdict(promoted=True, reasons=("better",), checks=(), thresholds=GateThresholds())
+    sqlite_store.versions.set_verdict(claim, verdict, "report.md")
+    sqlite_store.versions.conclude(claim, "11")
+    assert aliases.reconcile(sqlite_store, registry) == ["alias production → v1", "alias staging removed"]
+
+
+def test_the_served_stage_may_have_another_name(sqlite_store: Store, registry: FakeRegistry) -> None:
+    make_version(sqlite_store, 1, promoted=True)
+    aliases.reconcile(sqlite_store, registry, production="live")
+    assert registry.aliases == {"live": 1}

@@ -32,11 +32,12 @@ class IngressReplica:
         store = _store(settings, lineage)
         client = HandleEngine(engine)
         self._follower = ChampionFollower(store, client, state_dir=settings.state_dir, lineage=lineage)
+        self._writer = CaptureWriter(store, settings.capture_queue)
         self._others = others  # deployments that nobody calls; a handle to them is what makes Serve start them
         self._deps = IngressDeps(
             engine=client,
             store=store,
-            writer=CaptureWriter(store, settings.capture_queue),
+            writer=self._writer,
             follower=self._follower,
             live=settings.live(),
             backups=settings.state_dir / "backups",
@@ -49,6 +50,14 @@ class IngressReplica:
     def __serve_build_asgi_app__(self) -> FastAPI:
         self._following = asyncio.create_task(self._follower.run())
         return build_api(self._deps)
+
+    async def check_health(self) -> None:
+        if self._following.done():
+            self._following.result()
+
+    async def __del__(self) -> None:
+        self._following.cancel()
+        await asyncio.to_thread(self._writer.close)  # what clients were not told of yet is written first
 
 
 def build_ingress(

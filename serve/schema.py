@@ -93,7 +93,7 @@ class FeedbackBody(Closed):
     completion_id: Identifier | None = None
     conversation_id: Identifier | None = None
     rating: StrictInt | None = Field(default=None, ge=1, le=5)
-    thumb: Literal[-1, 1] | None = None
+    thumb: StrictInt | None = Field(default=None, ge=-1, le=1)
     comment: Text | None = Field(default=None, max_length=10_000)
     corrected_reply: Text | None = Field(default=None, min_length=1)
 

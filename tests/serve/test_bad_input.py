@@ -80,6 +80,7 @@ BAD = {
     "rating 0": ("/v1/feedback", b'{"completion_id": "x", "rating": 0}', 422, "rating"),
     "rating true": ("/v1/feedback", b'{"completion_id": "x", "rating": true}', 422, "rating"),
     "thumb 0": ("/v1/feedback", b'{"completion_id": "x", "thumb": 0}', 422, "thumb"),
+    "thumb true": ("/v1/feedback", b'{"completion_id": "x", "thumb": true}', 422, "thumb"),
     "feedback that says nothing": ("/v1/feedback", b'{"completion_id": "x"}', 422, "found none of them"),
     "rating and thumb": ("/v1/feedback", b'{"completion_id": "x", "rating": 5, "thumb": 1}', 422, "found both"),
     "feedback on nothing": ("/v1/feedback", b'{"rating": 5}', 422, "completion_id or conversation_id"),

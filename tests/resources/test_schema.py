@@ -1,6 +1,7 @@
 import stat
 import threading
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -12,6 +13,17 @@ from resources.database import Database
 from resources.schema import migrate
 from resources.store import SchemaTooNew, Store, open_store
 from resources.tables import metadata
+from tests.conftest import create_database
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of the test's own: these break the schema."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'own.db'}"
+    server, name = request.getfixturevalue("postgres_server"), f"t{uuid4().hex}"
+    create_database(server, name)
+    return f"{server}/{name}"
 
 
 def _empty(store: Store) -> None:

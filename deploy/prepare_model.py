@@ -17,7 +17,7 @@ BUNDLED_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 CONTEXT_TOKENS = 8192
 
 
-def prepare(settings: Settings) -> Path:
+def prepare(settings: Settings, say: Callable[[str], None] = print) -> Path:
     """The folder of the configured base model, converted or downloaded first where it is not on this machine yet."""
     try:
         return resolve(settings.base_model, settings.models_dir)
@@ -25,6 +25,7 @@ def prepare(settings: Settings) -> Path:
         folder = prepared_folder(settings.base_model, settings.models_dir)
         if folder.exists():
             raise  # half a folder that somebody put there is theirs to look at
+        say(f"preparing {settings.base_model}, once")
         if settings.base_model == BUNDLED:
             _publish(folder, _convert_bundled)
         elif is_hub_id(settings.base_model):
@@ -133,13 +134,12 @@ def main() -> int:
     started = time.monotonic()
     os.environ.setdefault("TQDM_DISABLE", "1")
     try:
-        settings = read_settings()
-        print(f"model: preparing {settings.base_model}", flush=True)
-        folder = prepare(settings)
+        folder = prepare(read_settings(), say=lambda line: print(f"model: {line}", flush=True))
     except (SettingsError, BaseModelMissing) as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"model: {folder} ({time.monotonic() - started:.0f} s)", flush=True)
+    if (seconds := time.monotonic() - started) > 1:
+        print(f"model: {folder} is ready ({seconds:.0f} s)", flush=True)
     return 0
 
 

@@ -175,7 +175,18 @@ def _install(lock: str, number: int) -> None:
     _say(f"compiling them ({time.monotonic() - began:.0f} s)")
     # On all cores, which pip does not do; a package's templates that are no Python are no matter.
     compiling = [_python(), "-m", "compileall", "-q", "-j", "0", VENV / "lib"]
-    subprocess.run(compiling, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    with subprocess.Popen(compiling, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as work:
+        while _goes_on(work):
+            _say(f"still compiling ({time.monotonic() - began:.0f} s)")
+
+
+def _goes_on(work: "subprocess.Popen[bytes]") -> bool:
+    """Waits for the next line to say; False when the work is done."""
+    try:
+        work.wait(SAY_EVERY_SECONDS)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
 
 
 def _why(output: str) -> str:

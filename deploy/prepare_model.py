@@ -25,10 +25,11 @@ def prepare(settings: Settings, say: Callable[[str], None] = print) -> Path:
         folder = prepared_folder(settings.base_model, settings.models_dir)
         if folder.exists():
             raise  # half a folder that somebody put there is theirs to look at
-        say(f"preparing {settings.base_model}, once")
         if settings.base_model == BUNDLED:
+            say(f"unpacking {settings.base_model}, once")
             _publish(folder, _convert_bundled)
         elif is_hub_id(settings.base_model):
+            say(f"fetching {settings.base_model}, once")
             _publish(folder, lambda into: _download(settings, into))
         else:
             raise

@@ -102,7 +102,7 @@ def start(settings: Settings) -> Serving:
             logging_level=logging.WARNING,
             _temp_dir=str(folder),
         )
-        logs = LoggingConfig(log_level=settings.log_level, enable_access_log=False)
+        logs = LoggingConfig(log_level="INFO" if settings.log_level == "DEBUG" else "WARNING", enable_access_log=False)
         http = {"host": settings.host, "port": settings.fastapi_port, "request_timeout_s": None}
         serve.start(proxy_location="HeadOnly", http_options=http, logging_config=logs)
         target = RunTarget(target=application(settings), name=APPLICATION, route_prefix="/", logging_config=logs)
@@ -171,6 +171,13 @@ def _migrate(settings: Settings) -> None:
         log.warning("starting without the store: %s", error)
 
 
+def _with_token() -> None:
+    """Begin once more where Ray has no token yet: it reads it while it is imported, and later is too late."""
+    if "RAY_AUTH_TOKEN" not in os.environ:
+        token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        os.execve(sys.executable, [*sys.orig_argv], {**os.environ, **token})  # noqa: S606  no shell is meant
+
+
 def _environment(settings: Settings) -> dict[str, str]:
     """What every process of the stack gets: ours to import, nothing told to anyone, no download, no orphan."""
     chosen = {
@@ -180,12 +187,11 @@ def _environment(settings: Settings) -> dict[str, str]:
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
         "HF_HUB_OFFLINE": "1",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_process_group_cleanup_enabled": "1",  # vLLM's processes end with the replica, however it ends
         "RAY_worker_niceness": "0",  # Ray's own default of 15 puts chat behind everything else on the machine
         "RAY_memory_monitor_refresh_ms": "0",  # memory that is short is the trainer's to give back, not the engine's
-        "VLLM_LOGGING_LEVEL": "DEBUG" if settings.log_level == "DEBUG" else "WARNING",
+        "RAY_COLOR_PREFIX": "0",
+        "VLLM_LOGGING_LEVEL": "INFO" if settings.log_level == "DEBUG" else "ERROR",
     }
     if settings.engine_threads:
         cpus = sorted(os.sched_getaffinity(0))[: settings.engine_threads]
@@ -209,4 +215,5 @@ def _last_line(message: str) -> str:
 
 
 if __name__ == "__main__":
+    _with_token()
     sys.exit(main())

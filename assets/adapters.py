@@ -21,7 +21,7 @@ from resources.trainer import Trainer
 
 
 @dg.asset(
-    deps=[validated_dataset], pool=POOL, group_name="model", kinds={"pytorch", "mlflow"}, check_specs=ADAPTER_CHECKS
+    deps=[validated_dataset], pool=POOL, group_name="loop", kinds={"pytorch", "mlflow"}, check_specs=ADAPTER_CHECKS
 )
 def lora_adapter(
     context: dg.AssetExecutionContext,

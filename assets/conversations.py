@@ -10,7 +10,7 @@ from resources.settings import Settings
 from resources.store import Store
 
 
-@dg.asset(pool=POOL, group_name="data", kinds={"sqlite"})
+@dg.asset(pool=POOL, group_name="loop", kinds={"sqlite"})
 def raw_conversations(
     context: dg.AssetExecutionContext, store: dg.ResourceParam[Store], settings: dg.ResourceParam[Settings]
 ) -> dg.MaterializeResult:

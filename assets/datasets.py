@@ -16,7 +16,7 @@ from resources.store import Store
 @dg.asset(
     deps=[raw_conversations],
     pool=POOL,
-    group_name="data",
+    group_name="loop",
     kinds={"parquet"},
     code_version=RULES_VERSION,
     check_specs=DATASET_CHECKS,

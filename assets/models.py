@@ -15,7 +15,7 @@ from resources.store import Store
 from resources.tracking import Tracking
 
 
-@dg.asset(deps=[evaluation_report], pool=POOL, group_name="model", kinds={"mlflow"})
+@dg.asset(deps=[evaluation_report], pool=POOL, group_name="loop", kinds={"mlflow"})
 def registered_model(
     context: dg.AssetExecutionContext,
     store: dg.ResourceParam[Store],

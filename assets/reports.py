@@ -17,7 +17,7 @@ from resources.trainer import Trainer
 from resources.versions import Version
 
 
-@dg.asset(deps=[lora_adapter], pool=POOL, group_name="model", kinds={"markdown", "mlflow"}, check_specs=REPORT_CHECKS)
+@dg.asset(deps=[lora_adapter], pool=POOL, group_name="loop", kinds={"markdown", "mlflow"}, check_specs=REPORT_CHECKS)
 def evaluation_report(
     context: dg.AssetExecutionContext,
     store: dg.ResourceParam[Store],

@@ -17,7 +17,8 @@ from resources.versions import Claim
 
 VERSION_TAG = "whetstone/version"
 DEAD_BEAT_TAG = "whetstone/dead_beat"
-PROCESS_TAG = "whetstone/process"
+# the prefix keeps it off the pages
+PROCESS_TAG = ".dagster/whetstone/process"
 PROGRESS_TAG = "whetstone/progress"
 POOL = "train"
 ORDER = ("raw_conversations", "validated_dataset", "lora_adapter", "evaluation_report", "registered_model")

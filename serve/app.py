@@ -31,6 +31,7 @@ log = logging.getLogger("serve.app")
 APPLICATION = "whetstone"
 _OBJECT_STORE_BYTES = 200 * 2**20
 _LOGICAL_CPUS = 2  # one for the engine, all else takes none; Ray's count is bookkeeping, not a limit
+_CONTROL_REQUESTS = 16  # a swap must find a place also while every chat place is taken
 _HEALTH: dict[str, Any] = {"health_check_period_s": 5, "health_check_timeout_s": 60}
 
 
@@ -133,7 +134,7 @@ def _engine(settings: Settings, on_gpu: bool) -> serve.Deployment:
     return serve.deployment(
         name="Engine",
         ray_actor_options={"num_cpus": 1, **share},
-        max_ongoing_requests=settings.max_concurrent_requests,
+        max_ongoing_requests=settings.max_concurrent_requests + _CONTROL_REQUESTS,
         max_queued_requests=settings.max_concurrent_requests,
         graceful_shutdown_timeout_s=30,
         **_HEALTH,

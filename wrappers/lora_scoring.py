@@ -1,13 +1,16 @@
 """Losses of conversations under base, candidate and champion: one model in memory, adapters switched on it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.rendering import Rendered
 from wrappers.lora_model import load_adapter, token_losses
 from wrappers.packing import collate, pack
+from wrappers.row_workers import RowWorkers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -19,19 +22,22 @@ def mean_losses(model: Any, conversations: Sequence[Rendered], row_tokens: int) 
     """Mean nats per label token of each conversation; NaN where a conversation has no label."""
     import torch
 
-    sums = torch.zeros(len(conversations), dtype=torch.float64)
-    counts = torch.zeros(len(conversations), dtype=torch.float64)
-    device = next(model.parameters()).device
     model.eval()
-    with torch.inference_mode():
-        for row in pack([len(conversation.input_ids) for conversation in conversations], row_tokens):
-            batch = collate([conversations[index] for index in row], device)
-            if not batch.targets.numel():
-                continue
-            owners = torch.tensor(row)[batch.owners.cpu()]
-            sums.index_add_(0, owners, token_losses(model, batch).double().cpu())
-            counts.index_add_(0, owners, torch.ones(len(owners), dtype=torch.float64))
-    return [float(loss) for loss in sums / counts]
+    device = next(model.parameters()).device
+
+    def of_row(row: tuple[int, ...]) -> list[float]:
+        batch = collate([conversations[index] for index in row], device)
+        if not batch.targets.numel():
+            return [math.nan] * len(row)
+        with torch.inference_mode():
+            losses = token_losses(model, batch).double()
+        return [float(losses[batch.owners == owner].mean()) for owner in range(len(row))]
+
+    rows = pack([len(conversation.input_ids) for conversation in conversations], row_tokens)
+    with RowWorkers(len(rows), device.type) as workers:
+        means = workers.map(of_row, rows)
+    by_index = dict(zip(chain(*rows), chain(*means), strict=True))
+    return [by_index[index] for index in range(len(conversations))]
 
 
 class AdapterScorer:

@@ -1,5 +1,6 @@
 """The training loop: packed rows in, adapter weights out, exactly resumable at every step."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from wrappers.checkpoints import Checkpoints, Origin, TrainingState
 from wrappers.lora_model import differs, token_losses, trainable
 from wrappers.packing import Batch, collate
 from wrappers.plan import Step, learning_rate, plan
+from wrappers.row_workers import RowWorkers
 
 if TYPE_CHECKING:
+    import torch
     from peft import PeftModel
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -81,6 +84,7 @@ class LoraTraining:
         self._conversations = [*conversations, *replay]
         self._steps = plan([len(c.input_ids) for c in conversations], [len(c.input_ids) for c in replay], recipe)
         self._parameters = trainable(model)
+        self._device = next(iter(self._parameters.values())).device
         self._start = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
         self._optimizer = torch.optim.AdamW(
             self._parameters.values(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -103,19 +107,20 @@ class LoraTraining:
         self._model.train()
         clock = _Clock([self._tokens(step) for step in self._steps[self._done :]])
         saved = time.monotonic()
-        for step in self._steps[self._done :]:
-            if interrupted():
-                self._save(checkpointing)
-                raise TrainingInterrupted(self._done, self.total_steps)
-            rate = learning_rate(self._done, self.total_steps, self._recipe)
-            loss = self._one_step(step, rate)
-            self._done += 1
-            self._losses.append(loss)
-            speed, eta = clock.tick()
-            on_step(StepReport(self._done, self.total_steps, loss, rate, speed, eta))
-            if checkpointing and time.monotonic() - saved >= checkpointing.seconds:
-                self._save(checkpointing)
-                saved = time.monotonic()
+        with RowWorkers(self._rows_at_once(), self._device.type) as workers:
+            for step in self._steps[self._done :]:
+                if interrupted():
+                    self._save(checkpointing)
+                    raise TrainingInterrupted(self._done, self.total_steps)
+                rate = learning_rate(self._done, self.total_steps, self._recipe)
+                loss = self._one_step(step, rate, workers)
+                self._done += 1
+                self._losses.append(loss)
+                speed, eta = clock.tick()
+                on_step(StepReport(self._done, self.total_steps, loss, rate, speed, eta))
+                if checkpointing and time.monotonic() - saved >= checkpointing.seconds:
+                    self._save(checkpointing)
+                    saved = time.monotonic()
         if not differs(self._model, self._start):
             raise TrainingFailed(f"Expected the adapter to change in {self.total_steps} steps, found it unchanged")
         self._model.eval()
@@ -142,33 +147,44 @@ class LoraTraining:
         self._done = state.step
         self._losses = list(state.figures["losses"])
 
-    def _one_step(self, step: Step, rate: float) -> float:
+    def _one_step(self, step: Step, rate: float, workers: RowWorkers) -> float:
         import torch
 
         # seeded by position, so that dropout after a resume is what it would have been
         torch.manual_seed(self._recipe.seed + self._done)
-        device = next(iter(self._parameters.values())).device
-        batches = [collate([self._conversations[index] for index in row], device) for row in step.rows]
+        batches = [collate([self._conversations[index] for index in row], self._device) for row in step.rows]
         labels = sum(batch.targets.numel() for batch in batches)
-        loss = sum(self._backward(batch, labels) for batch in batches)
+        rows = workers.map(
+            lambda batch: self._row(batch, labels), [batch for batch in batches if batch.targets.numel()]
+        )
+        # summed in their order, whichever row was done first: the same data give the same weights
+        for index, parameter in enumerate(self._parameters.values()):
+            parameter.grad = sum((gradients[index] for _, gradients in rows), torch.zeros_like(parameter))
+        loss = sum(loss for loss, _ in rows)
         norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), self._recipe.gradient_clip)
-        if not (torch.isfinite(norm) and torch.isfinite(torch.tensor(loss))):
-            raise TrainingFailed(
-                f"Expected a finite loss and gradient at step {self._done + 1} of {self.total_steps}, found "
-                f"loss {loss} and gradient norm {float(norm)}: lower the learning rate ({self._recipe.learning_rate})"
-            )
+        self._demand_finite(loss, float(norm))
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
         return loss
 
-    def _backward(self, batch: Batch, labels: int) -> float:
-        if not batch.targets.numel():
-            return 0.0
+    def _row(self, batch: Batch, labels: int) -> "tuple[float, tuple[torch.Tensor, ...]]":
+        """This row's part of the loss of the step, and its gradients."""
+        import torch
+
         loss = token_losses(self._model, batch).sum() / labels
-        loss.backward()
-        return float(loss.detach())
+        return float(loss.detach()), torch.autograd.grad(loss, list(self._parameters.values()))
+
+    def _rows_at_once(self) -> int:
+        """All rows of a step, unless they would draw their dropout from one generator in whatever order."""
+        return 1 if self._recipe.dropout else max(len(step.rows) for step in self._steps)
+
+    def _demand_finite(self, loss: float, norm: float) -> None:
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TrainingFailed(
+                f"Expected a finite loss and gradient at step {self._done + 1} of {self.total_steps}, found "
+                f"loss {loss} and gradient norm {norm}: lower the learning rate ({self._recipe.learning_rate})"
+            )
 
     def _save(self, checkpointing: Checkpointing | None) -> None:
         if checkpointing and self._done:

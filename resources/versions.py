@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
-from core.verdict import Verdict
 from core.rules import Finding
 from core.sides import Side
+from core.verdict import Verdict
 from resources.claims import beat, check_held, claim_version, release
 from resources.conversation_rows import StoredConversation, stored, with_texts
 from resources.database import Database

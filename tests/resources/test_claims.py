@@ -139,8 +139,6 @@ def test_an_owner_whose_heart_beats_is_not_taken_over(store: Store) -> None:
 
 def test_a_beat_seen_dead_in_one_version_is_never_alive_in_the_next(store: Store) -> None:
     claim = claimed(store, "a")
-    for _ in range(5):
-        store.versions.hold(claim)
     seen = store.versions.get(1).beat
     conclude(store, claim)
     claimed(store, "b")

@@ -75,6 +75,15 @@ def test_an_incomplete_one_never_overwrites_a_complete_one(store: Store) -> None
     assert found.conversation.reply == "All of it."
 
 
+def test_a_reply_that_breaks_off_keeps_what_came_of_it(store: Store) -> None:
+    one(store, conversation("c", reply="", complete=False))
+    broken_off = one(store, conversation("c", reply="All", complete=False))
+    assert (broken_off.duplicate_id, broken_off.reason) == (False, "incomplete")
+    found = store.conversations.get("c")
+    assert found is not None
+    assert (found.conversation.reply, found.conversation.complete) == ("All", False)
+
+
 def test_start_and_end_of_a_reply_may_share_a_batch(store: Store) -> None:
     start, end = conversation("c", reply="", complete=False), conversation("c", reply="All of it.")
     outcomes = store.conversations.capture([start, end, end])

@@ -132,6 +132,7 @@ def test_the_last_failed_attempt_gives_the_conversations_back_and_pauses(store: 
     found = store.conversations.get("b")
     assert found is not None
     assert not found.rejected
+    assert store.conversations.counts().filtered_out == 0
     following = store.versions.claim("run-2")
     assert following is not None
     assert following.n == 2

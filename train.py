@@ -17,8 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from core.gate import Evaluation
 from core.recipe import Recipe
 from resources import adapters, base_model, datasets, folders
@@ -73,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(settings: Settings, arguments: argparse.Namespace) -> None:
     os.nice(NICENESS)
+    # read when torch loads its OpenMP: a thread that waits must not take the core from the one it waits for
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     base = base_model.resolve(settings.base_model, settings.models_dir)
     fingerprint = base_model.fingerprint(base)
     store = open_store(settings.database_url, live_defaults=settings.live(), lineage=fingerprint)
@@ -98,7 +98,7 @@ def train(work: Work, guard: TrainerGuard) -> None:
     checkpoints = Checkpoints(
         work.folder("checkpoints"), publish=folders.publish, check=folders.check, hashes=folders.hashes
     )
-    origin = _origin(work, dataset_hash, checkpoints)
+    origin = _origin(work, dataset_hash)
     staging = final.with_name(f"{final.name}.tmp-{work.claim.fence}")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
@@ -178,21 +178,12 @@ def _dataset_hash(work: Work) -> str:
     return manifest.dataset_hash or manifest.fingerprint()
 
 
-def _origin(work: Work, dataset_hash: str, checkpoints: Checkpoints) -> Origin:
-    """A version keeps the recipe it began with: settings changed since then count from the next version."""
-    recipe = work.settings.recipe(work.store.settings.get())
+def _origin(work: Work, dataset_hash: str) -> Origin:
+    """What this training belongs to; a version keeps the live settings of its claim, whatever was changed since."""
+    kept = {name: work.version.settings[name] for name in ("finetune_epochs", "start_from")}
+    recipe = work.settings.recipe(work.settings.live().changed(kept))
     parent = work.version.parent if recipe.start_from == "champion" else None
-    fresh = Origin(work.claim.n, work.fingerprint, dataset_hash, recipe, parent, library_versions())
-    begun = checkpoints.newest()
-    if begun is None:
-        return fresh
-    manifest = begun[1]
-    try:
-        old = Recipe.model_validate(manifest.recipe)
-    except ValidationError:  # of another release
-        return fresh
-    kept = Origin(work.claim.n, work.fingerprint, dataset_hash, old, manifest.parent, library_versions())
-    return kept if kept.led_to(manifest) else fresh
+    return Origin(work.claim.n, work.fingerprint, dataset_hash, recipe, parent, library_versions())
 
 
 def _job(work: Work, origin: Origin) -> AdapterJob:

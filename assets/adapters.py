@@ -50,10 +50,10 @@ def lora_adapter(
         data_version=dg.DataVersion(manifest.files[adapters.WEIGHTS]),
         metadata={
             "version": claim.n,
-            **figures,
             "loss_curve": dg.MetadataValue.md(drawn),
-            "recipe": dg.MetadataValue.md(table(["", ""], list(manifest.recipe.items()))),
             "mlflow_run": dg.MetadataValue.url(page) if page else "MLflow was away",
+            **figures,
+            "recipe": dg.MetadataValue.md(table(["", ""], list(manifest.recipe.items()))),
             "folder": dg.MetadataValue.path(str(target)),
         },
         check_results=adapter_checks(curve),

@@ -9,7 +9,7 @@ from assets.step import POOL, folder, step
 from resources import adapters
 from resources.aliases import registry_tags
 from resources.registry import Registry
-from resources.report import PAGE
+from resources.report import PAGE, listed
 from resources.settings import Settings
 from resources.store import Store
 from resources.tracking import Tracking
@@ -44,10 +44,11 @@ def registered_model(
         metadata={
             "version": claim.n,
             "state": done.state,
-            "verdict": ("Promoted. " if verdict.promoted else "Rejected. ") + " ".join(verdict.reasons),
+            "verdict": "promoted" if verdict.promoted else "rejected",
+            "reasons": dg.MetadataValue.md(listed(verdict.reasons)),
             "champion": f"v{champion}" if (champion := store.champion.get().n) else "base",
-            "registry_version": number or "MLflow was away; registered when it is back",
             **links,
+            "registry_version": number or "MLflow was away; registered when it is back",
         },
     )
 

@@ -36,14 +36,14 @@ def evaluation_report(
         store.versions.set_verdict(claim, verdict, str(page))
         if run_id:
             attempt(context, lambda: tracking.log_folder(run_id, target, "report"))
-            attempt(context, lambda: tracking.log_figures(run_id, figures(verdict), said(verdict)))
+            attempt(context, lambda: tracking.log_figures(run_id, figures(evaluation, verdict), said(verdict)))
     return dg.MaterializeResult(
         metadata={
             "version": claim.n,
             "verdict": "promoted" if verdict.promoted else "rejected",
-            "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in verdict.reasons)),
-            **figures(verdict),
+            "reasons": dg.MetadataValue.md(report.listed(verdict.reasons)),
             "report": dg.MetadataValue.md(report.with_pictures(page)),
+            **losses(evaluation),
             "folder": dg.MetadataValue.path(str(target)),
         },
         check_results=verdict_checks(verdict),
@@ -72,14 +72,23 @@ def story(evaluation: Evaluation, verdict: Verdict, version: Version, store: Sto
     )
 
 
-def figures(verdict: Verdict) -> dict[str, float]:
-    """What the gate measured, as numbers that can be plotted over versions."""
-    named: dict[str, Any] = {
+def losses(evaluation: Evaluation) -> dict[str, float]:
+    """Mean loss of each model on each set: plotted over versions on the asset's page."""
+    return {
+        f"{where}_loss_{model}": round(mean, 4)
+        for where, pairs in (("held_out", evaluation.held_out), ("general", evaluation.general))
+        for model, mean in report.mean_losses(pairs).items()
+    }
+
+
+def figures(evaluation: Evaluation, verdict: Verdict) -> dict[str, float]:
+    """What MLflow keeps: the mean losses, and what each check found."""
+    found: dict[str, Any] = {
         f"{check.name}.{field}": getattr(check, field)
         for check in verdict.checks
         for field in ("estimate", "lower", "upper", "p_value", "power")
     }
-    return {name: float(value) for name, value in named.items() if value is not None}
+    return losses(evaluation) | {name: float(value) for name, value in found.items() if value is not None}
 
 
 def said(verdict: Verdict) -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.gate import Check, Evaluation, Verdict
+from core.gate import Check, Evaluation, PairedLoss, Verdict
 from resources import folders, plots
 from resources.progress import Progress
 
@@ -16,6 +16,7 @@ LOSS_CURVE = "loss_curve.png"
 DIFFERENCES = "differences.png"
 EVALUATION = "evaluation.json"
 MAX_INLINE_BYTES = 200_000
+MODELS = ("base", "champion", "candidate")
 
 
 @dataclass(frozen=True)
@@ -92,20 +93,29 @@ def table(header: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(_cell(value) for value in line) + " |" for line in (header, rule, *lines))
 
 
+def listed(reasons: Sequence[str]) -> str:
+    """Sentences as a Markdown list."""
+    return "\n".join(f"- {_sentence(reason)}" for reason in reasons)
+
+
+def mean_losses(pairs: Sequence[PairedLoss]) -> dict[str, float]:
+    """Mean loss by model, of those that were measured."""
+    found = {model: [loss for pair in pairs if (loss := getattr(pair, model)) is not None] for model in MODELS}
+    return {model: sum(values) / len(values) for model, values in found.items() if values}
+
+
 def _head(story: Story) -> str:
     said = "promoted" if story.verdict.promoted else "rejected"
-    reasons = "\n".join(f"- {_sentence(reason)}" for reason in story.verdict.reasons)
-    return f"# v{story.evaluation.version}: {said}\n\n{reasons}"
+    return f"# v{story.evaluation.version}: {said}\n\n{listed(story.verdict.reasons)}"
 
 
 def _losses(evaluation: Evaluation) -> str:
     """Mean loss by model; lower is better."""
-    header = ["mean loss, nats per reply token", "n", "base", "champion", f"v{evaluation.version}"]
+    header = ["mean loss, nats per reply token", "n", *MODELS[:-1], f"v{evaluation.version}"]
     lines = []
     for name, pairs in (("held out", evaluation.held_out), ("general set", evaluation.general)):
-        champion = [pair.champion for pair in pairs if pair.champion is not None]
-        columns = ([pair.base for pair in pairs], champion, [pair.candidate for pair in pairs])
-        lines.append([name, len(pairs), *(f"{sum(c) / len(c):.3f}" if c else "–" for c in columns)])
+        means = mean_losses(pairs)
+        lines.append([name, len(pairs), *(f"{means[model]:.3f}" if model in means else "–" for model in MODELS)])
     return table(header, lines)
 
 

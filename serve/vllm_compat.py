@@ -1,6 +1,7 @@
 """Every vLLM symbol we use, in one place, and the one thing about its LoRA slots that must hold."""
 
 import argparse
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from serve.engine_client import BASE, AdapterNotServed, Body, EngineUnavailable
 
+_IDLE_SPIN_SECONDS = 0.005  # longer than the pause between two steps, shorter than anybody notices
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM admits as max_lora_rank
 
 
@@ -53,7 +55,7 @@ class EngineOptions:
 
 
 class LoraSlots:
-    """Mixed into vLLM's worker: keeps rows without an adapter safe from every adapter's weights.
+    """Mixed into vLLM's worker: keeps rows without an adapter safe from every adapter's weights, and an idle core free.
 
     Only the CPU kernels read the last slot for such rows; elsewhere there is nothing to check.
     """
@@ -75,11 +77,23 @@ class LoraSlots:
             for layer in layers:
                 layer.reset_lora(manager.lora_slots - 1)
 
+    def rest_when_idle(self) -> None:
+        """Sleep right after the last step: for a second vLLM's worker spins instead, and a trainer needs that core."""
+        if self.device.type != "cpu":  # type: ignore[attr-defined]
+            return
+        from vllm.distributed.device_communicators.shm_broadcast import SpinCondition
+
+        SpinCondition.record_read = _read_and_rest  # the queue exists already; its class is what can be reached
+
     def _slots(self) -> tuple[Any, list[Any]]:
         if self.device.type != "cpu":  # type: ignore[attr-defined]
             return None, []
         manager = self.model_runner.lora_manager._adapter_manager  # type: ignore[attr-defined]
         return manager, [layer for layer in manager.modules.values() if hasattr(layer, "lora_b_stacked")]
+
+
+def _read_and_rest(condition: Any) -> None:
+    condition.last_read = time.monotonic() - condition.busy_loop_s + _IDLE_SPIN_SECONDS
 
 
 class VllmBackend:
@@ -164,6 +178,7 @@ async def boot(options: EngineOptions) -> VllmBackend:
     await init_app_state(llm, state, namespace, await llm.get_supported_tasks())
     backend = VllmBackend(llm, state.openai_serving_chat, state.openai_serving_models)
     await backend.check_slots()
+    await llm.collective_rpc("rest_when_idle")
     return backend
 
 

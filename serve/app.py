@@ -31,6 +31,7 @@ log = logging.getLogger("serve.app")
 APPLICATION = "whetstone"
 _OBJECT_STORE_BYTES = 200 * 2**20
 _LOGICAL_CPUS = 2  # one for the engine, all else takes none; Ray's count is bookkeeping, not a limit
+_SLOW_START_SECONDS = 180
 _CONTROL_REQUESTS = 16  # a swap must find a place also while every chat place is taken
 _HEALTH: dict[str, Any] = {"health_check_period_s": 5, "health_check_timeout_s": 60}
 
@@ -66,8 +67,7 @@ class Serving:
 def main() -> int:
     """The exit status: 0 after a signal, 2 when it may not start, 1 when the start failed."""
     ending = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
+    _heed_signals(ending)
     try:
         settings = read_settings()
         configure_logs(settings.log_level)
@@ -77,6 +77,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return preflight.EXIT_STATUS
     serving = start(settings)
+    _heed_signals(ending)  # Ray put a handler of its own in front, which prints a stack
     try:
         _announce(serving, ending)
         ending.wait()
@@ -164,6 +165,11 @@ def options_for(settings: Settings, folder: Path, *, on_gpu: bool) -> EngineOpti
     )
 
 
+def _heed_signals(ending: threading.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+
+
 def _migrate(settings: Settings) -> None:
     """Bring the store up to date before anything reads it; chat starts without it where it is away."""
     try:
@@ -192,6 +198,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "RAY_worker_niceness": "0",  # Ray's own default of 15 puts chat behind everything else on the machine
         "RAY_memory_monitor_refresh_ms": "0",  # memory that is short is the trainer's to give back, not the engine's
         "RAY_COLOR_PREFIX": "0",
+        "RAY_SERVE_SLOW_STARTUP_WARNING_S": str(_SLOW_START_SECONDS),
         "VLLM_LOGGING_LEVEL": "INFO" if settings.log_level == "DEBUG" else "ERROR",
     }
     if settings.engine_threads:

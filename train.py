@@ -73,6 +73,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> None:
     os.nice(NICENESS)
     # read when torch loads its OpenMP: a thread that waits must not take the core from the one it waits for
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the model is on disk; a look-up would only wait
     base = base_model.resolve(settings.base_model, settings.models_dir)
     fingerprint = base_model.fingerprint(base)
     store = open_store(settings.database_url, live_defaults=settings.live(), lineage=fingerprint)

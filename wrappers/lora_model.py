@@ -75,7 +75,10 @@ def save_adapter(model: "PeftModel", folder: Path, base_name: str) -> None:
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
 
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in get_peft_model_state_dict(model).items()}
+    tensors = {
+        name: tensor.contiguous().cpu()
+        for name, tensor in get_peft_model_state_dict(model, save_embedding_layers=False).items()
+    }
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     config = model.peft_config["default"]
     path, config.base_model_name_or_path = config.base_model_name_or_path, base_name

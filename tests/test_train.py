@@ -1,0 +1,259 @@
+"""train.py as a process of its own, on a tiny model and a real store."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from core.conversation import Conversation
+from core.gate import Evaluation
+from core.live_settings import LiveSettings
+from core.manifest import Manifest
+from resources import adapters, base_model, datasets
+from resources.store import Store, open_store
+from resources.trainer import FENCED_OUT, INTERRUPTED
+from resources.versions import Claim
+from tests.wrappers.tiny_model import save_tiny_model, short_conversations
+
+pytestmark = pytest.mark.slow  # each process imports torch
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE_SECONDS = 120
+TRAIN, HELD_OUT = 20, 8
+
+
+@dataclass
+class Shop:
+    """A state folder with one claimed version and its dataset."""
+
+    state: Path
+    store: Store
+    fingerprint: str
+    environment: dict[str, str]
+    claim: Claim
+
+    def command(self, stage: str, fence: int | None = None) -> list[str]:
+        fence = self.claim.fence if fence is None else fence
+        return [
+            *(sys.executable, str(ROOT / "train.py"), "--stage", stage),
+            *("--version", str(self.claim.n), "--fence", str(fence)),
+        ]
+
+    def run(self, stage: str, fence: int | None = None, **environment: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            self.command(stage, fence),
+            env={**self.environment, **environment},
+            cwd=self.state,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+
+    def start(self, stage: str, **environment: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            self.command(stage), env={**self.environment, **environment}, cwd=self.state, stderr=subprocess.DEVNULL
+        )
+
+    def adapter(self) -> Path:
+        return self.state / "adapters" / f"v{self.claim.n}"
+
+    def evaluation(self) -> Evaluation:
+        path = self.state / "reports" / f"v{self.claim.n}" / "evaluation.json"
+        return Evaluation.model_validate_json(path.read_text(encoding="utf-8"))
+
+    def dataset(self, train: list[Conversation], held_out: list[Conversation], **changed: object) -> Manifest:
+        fields = {"version": self.claim.n, "base_fingerprint": self.fingerprint, "parent": None, "details": {}}
+        units = {conversation.id: f"user:{conversation.id}" for conversation in (*train, *held_out)}
+        folder = self.state / "datasets" / f"v{self.claim.n}"
+        return datasets.write(folder, train, held_out, units=units, counts={}, **{**fields, **changed})
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    save_tiny_model(folder / "tiny")
+    return folder
+
+
+@pytest.fixture
+def shop(tmp_path: Path, models: Path, sqlite_url: str) -> Iterator[Shop]:
+    """One whose training takes a second or two."""
+    yield from opened(tmp_path, models, sqlite_url, epochs=2)
+
+
+@pytest.fixture
+def long_shop(tmp_path: Path, models: Path, sqlite_url: str) -> Iterator[Shop]:
+    """One whose training takes long enough to be interrupted."""
+    yield from opened(tmp_path, models, sqlite_url, epochs=20)
+
+
+def opened(state: Path, models: Path, url: str, epochs: int) -> Iterator[Shop]:
+    fingerprint = base_model.fingerprint(base_model.resolve("tiny", models))
+    store = open_store(url, live_defaults=LiveSettings(finetune_epochs=epochs), lineage=fingerprint)
+    conversations = short_conversations(TRAIN + HELD_OUT)
+    store.conversations.capture(conversations)
+    claim = store.versions.claim("run-1")
+    assert claim is not None
+    environment = {
+        **{name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}},
+        "STATE_DIR": str(state),
+        "MODELS_DIR": str(models),
+        "DATABASE_URL": url,
+        "BASE_MODEL": "tiny",
+        "FINETUNE_LEARNING_RATE": "0.005",
+        "FINETUNE_LORA_RANK": "4",
+        "FINETUNE_PACK_TOKENS": "256",
+        "PER_DEVICE_TRAIN_BATCH_SIZE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    shop = Shop(state, store, fingerprint, environment, claim)
+    shop.dataset(conversations[:TRAIN], conversations[TRAIN:])
+    yield shop
+    store.close()
+
+
+def wait_until(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def said(ended: "subprocess.CompletedProcess[str]") -> dict[str, str]:
+    return json.loads(ended.stderr.splitlines()[-1])
+
+
+def test_both_stages_leave_what_the_graph_needs_and_training_twice_changes_nothing(shop: Shop) -> None:
+    assert shop.run("train").returncode == 0
+    manifest = adapters.verify(shop.adapter(), shop.fingerprint)
+    assert manifest.dataset_hash == datasets.read_manifest(shop.state / "datasets" / "v1").dataset_hash
+    assert (manifest.counts["conversations"], manifest.recipe["epochs"]) == (TRAIN, 2)
+    assert float(manifest.details["final_loss"]) < float(manifest.details["first_loss"])
+    curve = shop.store.progress.curve(1)
+    assert curve[-1].step == curve[-1].total_steps == manifest.counts["steps"]
+    assert not (shop.state / "checkpoints" / "v1").exists()
+    assert shop.run("train").returncode == 0
+    assert adapters.verify(shop.adapter(), shop.fingerprint) == manifest
+    assert shop.run("evaluate").returncode == 0
+    result = shop.evaluation()
+    assert (len(result.held_out), len(result.general), result.champion) == (HELD_OUT, 100, None)
+    assert result.sanity.changed
+    assert {pair.unit for pair in result.held_out} == {f"user:{pair.conversation_id}" for pair in result.held_out}
+    assert (shop.state / "logs" / "trainer-v1.log").stat().st_size > 0
+
+
+def test_a_trainer_told_to_stop_saves_and_the_next_one_goes_on(long_shop: Shop) -> None:
+    process = long_shop.start("train", CHECKPOINT_SECONDS="3600")
+    wait_until(lambda: long_shop.store.progress.curve(1))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_SECONDS) == INTERRUPTED
+    (checkpoint,) = (long_shop.state / "checkpoints" / "v1").iterdir()
+    reached = int(checkpoint.name.removeprefix("step-"))
+    assert not long_shop.adapter().exists()
+    long_shop.store.versions.release(long_shop.claim)
+    long_shop.claim = long_shop.store.versions.claim("run-2") or pytest.fail("not claimed again")
+    assert long_shop.run("train").returncode == 0
+    log = (long_shop.state / "logs" / "trainer-v1.log").read_text(encoding="utf-8")
+    assert f"Going on after step {reached} of " in log
+    assert adapters.verify(long_shop.adapter(), long_shop.fingerprint).counts["conversations"] == TRAIN
+
+
+def test_a_killed_trainer_loses_only_what_came_after_its_last_checkpoint(long_shop: Shop) -> None:
+    process = long_shop.start("train", CHECKPOINT_SECONDS="0.001")
+    wait_until(lambda: list(long_shop.state.glob("checkpoints/v1/step-*/manifest.json")))
+    process.kill()
+    process.wait()
+    assert long_shop.run("train").returncode == 0
+    assert "Going on after step" in (long_shop.state / "logs" / "trainer-v1.log").read_text(encoding="utf-8")
+
+
+def test_a_person_can_stop_it(long_shop: Shop) -> None:
+    process = long_shop.start("train")
+    wait_until(lambda: long_shop.store.progress.curve(1))
+    long_shop.store.versions.stop(1)
+    assert process.wait(PATIENCE_SECONDS) == INTERRUPTED
+
+
+def test_a_trainer_whose_claim_is_lost_ends_without_writing(long_shop: Shop) -> None:
+    process = long_shop.start("train")
+    wait_until(lambda: long_shop.store.progress.curve(1))
+    long_shop.store.versions.release(long_shop.claim)
+    assert long_shop.store.versions.claim("run-2") is not None
+    assert process.wait(PATIENCE_SECONDS) == FENCED_OUT
+    assert not long_shop.adapter().exists()
+
+
+def test_an_old_fence_ends_before_it_begins(shop: Shop) -> None:
+    assert shop.run("train", fence=shop.claim.fence - 1).returncode == FENCED_OUT
+    assert not (shop.state / "adapters").exists()
+
+
+def test_a_missing_dataset_is_a_dataset_error(shop: Shop) -> None:
+    (shop.state / "datasets" / "v1").rename(shop.state / "elsewhere")
+    ended = shop.run("train")
+    assert ended.returncode == 1
+    assert said(ended)["error_class"] == "DATASET_ERROR"
+    assert "datasets/v1" in said(ended)["message"]
+
+
+def test_a_dataset_of_nothing_short_enough_is_a_dataset_error(shop: Shop) -> None:
+    ended = shop.run("train", FINETUNE_MAX_LENGTH="16")
+    assert (ended.returncode, said(ended)["error_class"]) == (1, "DATASET_ERROR")
+    assert not shop.adapter().exists()
+
+
+def test_a_missing_base_is_said_in_one_sentence(shop: Shop) -> None:
+    ended = shop.run("train", BASE_MODEL="nowhere")
+    assert (ended.returncode, said(ended)["error_class"]) == (1, "UNKNOWN_ERROR")
+    assert "BASE_MODEL=nowhere" in said(ended)["message"]
+
+
+def test_the_second_version_is_compared_with_the_champion_and_may_start_from_it(shop: Shop) -> None:
+    assert shop.run("train").returncode == 0
+    manifest = adapters.verify(shop.adapter(), shop.fingerprint)
+    shop.store.versions.mark_trained(shop.claim, manifest.files[adapters.WEIGHTS], {})
+    promote(shop)
+    shop.store.settings.change({"start_from": "champion"}, "test")
+    late = [c.model_copy(update={"id": f"late-{c.id}", "reply": f"{c.reply} Yes."}) for c in short_conversations(12)]
+    shop.store.conversations.capture(late)
+    shop.claim = shop.store.versions.claim("run-2") or pytest.fail("nothing to claim")
+    assert shop.claim.n == 2
+    shop.dataset([*short_conversations(TRAIN), *late[:6]], late[6:])
+    assert shop.run("train").returncode == 0
+    second = adapters.verify(shop.adapter(), shop.fingerprint)
+    assert second.parent == 1
+    assert second.counts["conversations"] == 6, "from the champion only its own conversations are new"
+    assert second.counts["replay_pool"] == 120 + TRAIN
+    assert shop.run("evaluate").returncode == 0
+    result = shop.evaluation()
+    assert result.champion == 1
+    assert all(pair.champion is not None and pair.champion != pair.candidate for pair in result.held_out)
+
+
+def test_a_candidate_that_was_changed_on_disk_is_judged_unsound_and_not_loaded(shop: Shop) -> None:
+    assert shop.run("train").returncode == 0
+    weights = shop.adapter() / adapters.WEIGHTS
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert shop.run("evaluate").returncode == 0
+    result = shop.evaluation()
+    assert not result.sanity.finite
+    assert "Expected SHA-256" in result.sanity.detail
+    assert not result.held_out
+
+
+def promote(shop: Shop) -> None:
+    from core.gate import GateThresholds, Verdict
+
+    verdict = Verdict(promoted=True, reasons=("for the test",), checks=(), thresholds=GateThresholds())
+    shop.store.versions.set_verdict(shop.claim, verdict, "report.md")
+    shop.store.versions.conclude(shop.claim, "1")

@@ -26,6 +26,7 @@ from resources.settings import ROOT, Settings, SettingsError, read_settings
 STATE = Path("var/demo")
 # Below the distinct conversations of the import and above what its first commits hold: the sensor fires once, for all.
 BATCH_SIZE = 250
+HELD = ("stack.lock", "stack.json")  # by which one demo keeps another out
 LOG_TAIL_LINES = 15
 TAILED = ("dagster", "ingress", "trainer-v1")
 
@@ -50,11 +51,18 @@ def demo_settings() -> Settings:
 
 def forget(state_dir: Path, say: Callable[[str], None] = print) -> None:
     """Remove what an earlier demo left; AlreadyUp while one still runs."""
-    if state_dir.exists():
-        claim = Claim(state_dir, "demo-forget")
-        claim.take(say)
+    claim = Claim(state_dir, "forget")
+    claim.take(say)
+    try:
+        for path in state_dir.iterdir():
+            if path.name in HELD:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+    finally:
         claim.release()
-        shutil.rmtree(state_dir)
 
 
 def run(settings: Settings, console: Console, *, stay: bool) -> int:

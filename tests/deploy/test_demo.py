@@ -147,7 +147,7 @@ def test_the_demo_touches_no_state_but_its_own(monkeypatch: pytest.MonkeyPatch) 
 def test_an_earlier_demo_is_forgotten_unless_it_still_runs(tmp_path: Path) -> None:
     state = tmp_path / "demo"
     forget(state)
-    state.mkdir()
+    (state / "adapters" / "v1").mkdir(parents=True)
     (state / "whetstone.db").write_text("old")
     running = Claim(state, "mark")
     running.take(lambda line: None)
@@ -156,7 +156,7 @@ def test_an_earlier_demo_is_forgotten_unless_it_still_runs(tmp_path: Path) -> No
     assert (state / "whetstone.db").exists()
     running.release()
     forget(state)
-    assert not state.exists()
+    assert {path.name for path in state.iterdir()} == {"stack.lock"}
 
 
 def _turn(answer: str) -> Turn:

@@ -1,11 +1,8 @@
 """Start settings: environment, then `.env`, then `config.yaml`, then the default; read by the roots alone."""
 
-import difflib
-import ipaddress
 from pathlib import Path
 from typing import Any, Literal
 
-from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
@@ -13,7 +10,8 @@ from core.live_settings import AnswerWith, LiveSettings
 from core.recipe import Recipe, StartFrom
 from core.verdict import GateThresholds
 from resources.base_model import BUNDLED
-from resources.settings_fields import like, sqlite_absolute, sync_driver
+from resources.settings_errors import sentence
+from resources.settings_fields import as_variable, is_loopback, like, sqlite_absolute, sync_driver
 
 ROOT = Path(__file__).resolve().parents[1]
 MIB = 2**20
@@ -222,7 +220,7 @@ class Settings(BaseSettings):
     def _fits_together(self) -> "Settings":
         if self.enable_auth and not (self.api_key and self.admin_api_key):
             raise ValueError("ENABLE_AUTH=true needs API_KEY and ADMIN_API_KEY: set both, or set ENABLE_AUTH=false")
-        if not self.enable_auth and not _is_loopback(self.host):
+        if not self.enable_auth and not is_loopback(self.host):
             raise ValueError(
                 f"HOST={self.host} is reachable from outside while ENABLE_AUTH=false: "
                 "set ENABLE_AUTH=true with API_KEY and ADMIN_API_KEY, or HOST=127.0.0.1"
@@ -268,7 +266,7 @@ class Settings(BaseSettings):
 
     def environment(self) -> dict[str, str]:
         """Variables that give a child process these settings, secrets in the clear."""
-        return {name.upper(): _as_variable(getattr(self, name)) for name in sorted(self.model_fields_set)}
+        return {name.upper(): as_variable(getattr(self, name)) for name in sorted(self.model_fields_set)}
 
 
 def read_settings(kind: type[Settings] = Settings, **overrides: Any) -> Settings:
@@ -278,32 +276,9 @@ def read_settings(kind: type[Settings] = Settings, **overrides: Any) -> Settings
     try:
         return kind(**overrides)
     except ValidationError as error:
-        raise SettingsError("\n".join(_sentence(kind, found) for found in error.errors(include_url=False))) from None
+        raise SettingsError("\n".join(sentence(kind, found) for found in error.errors(include_url=False))) from None
     except (OSError, ValueError, YAMLError) as error:
         raise SettingsError(f"config.yaml or .env cannot be read: {' '.join(str(error).split())}") from None
-
-
-def _sentence(kind: type[Settings], error: Any) -> str:
-    if not error["loc"]:
-        return str(error["msg"]).removeprefix("Value error, ") + "."
-    name = str(error["loc"][0])
-    if error["type"] != "extra_forbidden":
-        found = "" if _may_hold_secret(kind, name) else f", found {error['input']!r}"
-        return f"Setting {name.upper()}: {str(error['msg']).removeprefix('Value error, ')}{found}; see .env.example."
-    near = difflib.get_close_matches(name.lower(), kind.model_fields, n=1)
-    meant = f"did you mean {near[0].upper()}?" if near else "remove it, or see .env.example for the names."
-    return f"Unknown setting {name} in {_origin(kind, name)}: {meant}"
-
-
-def _may_hold_secret(kind: type[Settings], name: str) -> bool:
-    return name.endswith(("_url", "_uri")) or "SecretStr" in str(kind.model_fields[name].annotation)
-
-
-def _origin(kind: type[Settings], name: str) -> str:
-    env_file = Path(str(kind.model_config.get("env_file")))
-    if env_file.is_file() and name.lower() in {key.lower() for key in dotenv_values(env_file)}:
-        return env_file.name
-    return "config.yaml"
 
 
 def _sqlite_in_state(url: str, name: str, info: ValidationInfo) -> str:
@@ -311,18 +286,5 @@ def _sqlite_in_state(url: str, name: str, info: ValidationInfo) -> str:
     return sqlite_absolute(url, ROOT) if url else f"sqlite:///{state_dir / name}"
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _recipe_field(name: str) -> str:
     return f"finetune_lora_{name}" if name in {"rank", "alpha", "dropout"} else f"finetune_{name}"
-
-
-def _as_variable(value: Any) -> str:
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    return "" if value is None else str(value)

@@ -1,10 +1,11 @@
-"""Small parts of the settings: fields that follow a domain type, and addresses of stores."""
+"""Small parts of the settings: fields that follow a domain type, addresses, and values as variables."""
 
+import ipaddress
 from copy import copy
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 
 def like(model: type[BaseModel], name: str, description: str | None = None) -> Any:
@@ -35,3 +36,18 @@ def sqlite_absolute(url: str, root: Path) -> str:
     if not url.startswith(prefix) or url.removeprefix(prefix) in {"", ":memory:"}:
         return url
     return f"{prefix}{root / Path(url.removeprefix(prefix)).expanduser()}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def as_variable(value: Any) -> str:
+    """The value as an environment variable carries it, a secret in the clear."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return "" if value is None else str(value)

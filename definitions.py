@@ -65,17 +65,25 @@ def mlflow_resources(settings: Settings) -> dict[str, MlflowTracking | MlflowReg
     }
 
 
-defs = dg.Definitions(
-    assets=[raw_conversations, validated_dataset, lora_adapter, evaluation_report, registered_model],
-    jobs=[retrain],
-    sensors=[retrain_at_batch_threshold, end_runs_without_a_process],
-    resources={
-        "settings": SETTINGS,
-        "store": store,
-        "tokenizer": tokenizer,
-        "trainer": trainer,
-        "lease_watch": LeaseWatch(SETTINGS.lease_seconds),
-        **mlflow_resources(SETTINGS),
-    },
-    executor=dg.in_process_executor,
-)
+RESOURCES = {
+    "settings": SETTINGS,
+    "store": store,
+    "tokenizer": tokenizer,
+    "trainer": trainer,
+    "lease_watch": LeaseWatch(SETTINGS.lease_seconds),
+    **mlflow_resources(SETTINGS),
+}
+
+
+def build(**others: object) -> dg.Definitions:
+    """The graph with these resources, others in their place where given."""
+    return dg.Definitions(
+        assets=[raw_conversations, validated_dataset, lora_adapter, evaluation_report, registered_model],
+        jobs=[retrain],
+        sensors=[retrain_at_batch_threshold, end_runs_without_a_process],
+        resources={**RESOURCES, **others},
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build()

@@ -43,11 +43,10 @@ def differences(evaluation: Evaluation, checks: Sequence[Check], path: Path) -> 
         (left, "Held-out conversations", evaluation.held_out, by_name.get("held_out_loss_vs_champion")),
         (right, "General set", evaluation.general, by_name.get("general_non_inferiority")),
     ):
-        _bars(axes, changes(pairs, evaluation.champion), check)
-        _label(
-            axes, title, "conversations, sorted by change", f"loss of v{evaluation.version} − {reference} (nats/token)"
-        )
-        _say_counts(axes, changes(pairs, evaluation.champion))
+        found = changes(pairs, evaluation.champion)
+        _bars(axes, found, check)
+        y = f"loss of v{evaluation.version} − {reference} (nats/token)"
+        _label(axes, f"{title}: {_counted(found)}", "conversations, sorted by change", y)
     return _save(figure, path)
 
 
@@ -75,13 +74,13 @@ def _bars(axes: Any, values: Sequence[float], check: Check | None) -> None:
             check.threshold, color=INK, linewidth=1.4, linestyle=":", zorder=4,
             label=f"most that may be lost {check.threshold:+.3f}",
         )  # fmt: skip
-    axes.legend(frameon=False, loc="upper left", fontsize=8.5)
+    # sorted bars leave the corner empty that lies away from most of them
+    axes.legend(frameon=False, loc="lower right" if check.estimate < 0 else "upper left", fontsize=8.5)
 
 
-def _say_counts(axes: Any, values: Sequence[float]) -> None:
+def _counted(values: Sequence[float]) -> str:
     better = sum(value < 0 for value in values)
-    text = f"{better} better, {len(values) - better} not" if values else "nothing measured"
-    axes.text(0.98, 0.04, text, transform=axes.transAxes, ha="right", va="bottom", color=INK, fontsize=9)
+    return f"{better} better, {len(values) - better} not" if values else "nothing measured"
 
 
 def _running_mean(values: Sequence[float]) -> list[float]:

@@ -66,11 +66,10 @@ class MlflowRegistry(Registry):
     def alias(self, name: str) -> int | None:
         client = mlflow_store.client(self.tracking_uri)
         with mlflow_store.translated(self.tracking_uri):
-            models = client.search_registered_models(f"name='{self.model_name}'")
-            if not models or name not in models[0].aliases:
-                return None
-            tags = client.get_model_version(self.model_name, str(models[0].aliases[name])).tags
-        number = tags.get(VERSION_TAG, "")
+            version = _version_behind(client, self.model_name, name)
+        if version is None:
+            return None
+        number = version.tags.get(VERSION_TAG, "")
         return int(number) if number.isdecimal() else FOREIGN
 
     def set_alias(self, name: str, n: int | None) -> None:
@@ -131,3 +130,15 @@ class MlflowRegistry(Registry):
         if self._experiment is None:
             raise MlflowUnavailable("Expected an experiment to register a version without a run, found none configured")
         return experiment_id(client, self._experiment)
+
+
+def _version_behind(client: Any, model_name: str, alias: str) -> Any | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(model_name, alias)
+    except MlflowException as error:
+        # the codes of a model and of an alias that are not there
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise

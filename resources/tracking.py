@@ -193,5 +193,11 @@ def experiment_of(settings: Settings) -> Experiment:
     return Experiment(
         settings.mlflow_experiment_name or f"finetuning_{settings.base_model}",
         settings.state_dir / "mlartifacts",
-        {"project": "finetuning-mlops", "base_model": settings.base_model, "method": "lora"},
+        {
+            "project": "finetuning-mlops",
+            "base_model": settings.base_model,
+            "method": "lora",
+            # MLflow's page opens on training runs instead of traces
+            "mlflow.experimentKind": "custom_model_development",
+        },
     )

@@ -100,8 +100,9 @@ def train(work: Work, guard: TrainerGuard) -> None:
         work.folder("checkpoints"), publish=folders.publish, check=folders.check, hashes=folders.hashes
     )
     origin = _origin(work, dataset_hash)
+    for left_over in final.parent.glob(f"{final.name}.tmp-*"):
+        shutil.rmtree(left_over, ignore_errors=True)
     staging = final.with_name(f"{final.name}.tmp-{work.claim.fence}")
-    shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     try:
         trained = train_adapter(
@@ -115,6 +116,7 @@ def train(work: Work, guard: TrainerGuard) -> None:
             "adapter", folders.hashes(staging), counts=trained.counts(), details=trained.details()
         )
         guard.demand_hold()
+        shutil.rmtree(final, ignore_errors=True)  # damaged, or of another dataset: nobody serves an open version
         adapters.publish(staging, final, manifest)
         checkpoints.clear()
         logger.info("v%d is trained: %s", work.claim.n, trained.result)

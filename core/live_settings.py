@@ -20,7 +20,7 @@ class LiveSettings(Domain):
     finetune_auto_trigger: bool = Field(default=True, description="Whether a full batch starts a run by itself")
     conversation_collection_enabled: bool = Field(default=True, description="Whether served conversations are kept")
     finetune_batch_size: int = Field(default=50, ge=1, le=100_000, description="Eligible conversations that make a run")
-    finetune_epochs: int = Field(default=3, ge=1, le=20, description="Passes over the dataset")
+    finetune_epochs: int = Field(default=2, ge=1, le=20, description="Passes over the dataset")
     finetune_min_interval_seconds: int = Field(
         default=0, ge=0, le=31_536_000, description="Least time between two automatic runs"
     )

@@ -19,7 +19,7 @@ def test_what_was_changed_is_stronger_than_new_start_values(store: Store, store_
 
 
 def test_a_change_is_an_event_with_old_and_new(store: Store) -> None:
-    store.settings.change({"finetune_batch_size": 7, "finetune_epochs": 3}, "a person")
+    store.settings.change({"finetune_batch_size": 7, "finetune_epochs": 2}, "a person")
     (event,) = store.events.page()
     assert event.type == "setting_changed"
     assert event.data == {"changes": {"finetune_batch_size": [50, 7]}, "by": "a person"}

@@ -1,4 +1,3 @@
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -6,37 +5,17 @@ import pytest
 
 from core.rendering import render, token_count
 from resources.chat_tokenizer import ChatTokenizer, chat_tokenizer
+from tests.tiny_tokenizer import CHATML, tokenizer_folder
 from tests.workshop import conversation
 
-CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 WITH_GENERATION = CHATML.replace("{{ '<|im_start|>'", "{% generation %}{{ '<|im_start|>'").replace(
     "{% endfor %}", "{% endgeneration %}{% endfor %}"
 )
 
 
-def folder_with(path: Path, template: str | None, **config: object) -> Path:
-    """A tiny byte-level tokenizer with a chat template."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    alphabet = {letter: n for n, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    tokenizer = Tokenizer(models.BPE(vocab=alphabet, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(["<|im_start|>", "<|im_end|>", "<|other|>"])
-    tokenizer.save(str(path / "tokenizer.json"))
-    names = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "tokenizer_class": "PreTrainedTokenizerFast"}
-    (path / "tokenizer_config.json").write_text(json.dumps({**names, **config}), encoding="utf-8")
-    if template is not None:
-        (path / "chat_template.jinja").write_text(template, encoding="utf-8")
-    return path
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    yield folder_with(tmp_path, CHATML)
+    yield tokenizer_folder(tmp_path, CHATML)
     chat_tokenizer.cache_clear()
 
 
@@ -52,12 +31,12 @@ def test_only_named_tokens_are_special(folder: Path) -> None:
 
 
 def test_extra_special_tokens_count_too(tmp_path: Path) -> None:
-    folder = folder_with(tmp_path, CHATML, additional_special_tokens=[{"content": "<|other|>"}])
+    folder = tokenizer_folder(tmp_path, CHATML, additional_special_tokens=[{"content": "<|other|>"}])
     assert len(ChatTokenizer(folder).all_special_ids) == 3
 
 
 def test_a_template_in_the_configuration_is_found(tmp_path: Path) -> None:
-    folder = folder_with(tmp_path, None, chat_template=CHATML)
+    folder = tokenizer_folder(tmp_path, None, chat_template=CHATML)
     assert token_count(conversation(1), ChatTokenizer(folder)) > 0
 
 
@@ -69,7 +48,7 @@ def test_marks_of_what_the_assistant_wrote_change_nothing(tmp_path: Path, folder
 
 def test_a_base_without_a_chat_template_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="use the instruct variant"):
-        ChatTokenizer(folder_with(tmp_path, None))
+        ChatTokenizer(tokenizer_folder(tmp_path, None))
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import psutil
 
 from deploy import dagster_home
 from resources.settings import ROOT
@@ -34,9 +35,21 @@ T = TypeVar("T")
 class DagsterProcess:
     """One running instance; `wait_for` fails with what its pages and its log say."""
 
-    process: "subprocess.Popen[bytes]"
+    launch: Callable[[], "subprocess.Popen[bytes]"]
     url: str
     log: Path
+
+    def __post_init__(self) -> None:
+        self.process = self.launch()
+
+    def lose_power(self) -> None:
+        """Kill every process of it at once, run workers included, and start it again."""
+        for process in [*psutil.Process(self.process.pid).children(recursive=True), psutil.Process(self.process.pid)]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait()
+        self.process = self.launch()
+        self.wait_for(self.is_ready, "a loaded code location", 120)
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
         answer = httpx.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=30).json()
@@ -79,9 +92,9 @@ class DagsterProcess:
             if found := what():
                 return found
             time.sleep(0.2)
-        runs = [(run["runId"][:8], run["status"], run["jobName"]) for run in self.runs()]
+        runs = [(run["runId"][:8], run["status"], run["jobName"]) for run in self.runs()] if self.is_ready() else []
         tail = "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-40:])
-        raise AssertionError(f"expected {sentence} within {seconds} s; sensor: {self.sensor_says()}; {runs}\n{tail}")
+        raise AssertionError(f"expected {sentence} within {seconds} s; {runs}\n{tail}")
 
     def is_ready(self) -> bool:
         try:
@@ -114,14 +127,17 @@ def start(state_dir: Path, port: int, environment: dict[str, str]) -> DagsterPro
     workspace.write_text(json.dumps({"load_from": [{"python_file": entry}]}), encoding="utf-8")
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
     log = state_dir / "dagster.log"
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **environment, "DAGSTER_HOME": str(home)},
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    return DagsterProcess(process, f"http://127.0.0.1:{port}", log)
+
+    def launch() -> "subprocess.Popen[bytes]":
+        with log.open("ab") as sink:
+            return subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, **environment, "DAGSTER_HOME": str(home)},
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    return DagsterProcess(launch, f"http://127.0.0.1:{port}", log)

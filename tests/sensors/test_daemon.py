@@ -15,8 +15,8 @@ from assets.step import ORDER, VERSION_TAG
 from core.live_settings import LiveSettings
 from resources import base_model
 from resources.store import Store, open_store
-from tests.resources.test_chat_tokenizer import CHATML, folder_with
 from tests.sensors.dagster_process import DagsterProcess, start
+from tests.tiny_tokenizer import CHATML, tokenizer_folder
 from tests.workshop import conversation
 
 pytestmark = [pytest.mark.daemon, pytest.mark.slow]
@@ -30,7 +30,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base model folder of a few kilobytes."""
-    folder = folder_with(tmp_path_factory.mktemp("base"), CHATML)
+    folder = tokenizer_folder(tmp_path_factory.mktemp("base"), CHATML)
     (folder / "config.json").write_text('{"model_type": "tiny"}', encoding="utf-8")
     save_file({"weight": np.zeros((2, 2), dtype=np.float32)}, folder / "model.safetensors")
     return folder
@@ -134,6 +134,20 @@ def test_a_killed_run_worker_is_followed_by_another_that_finishes_the_same_versi
     loop.ended(n)
     assert loop.store.versions.get(n).attempts == 2
     assert loop.run_ended(second) == "SUCCESS"
+    assert loop.each_conversation_is_in_one_version()
+
+
+def test_after_a_power_loss_the_zombie_is_ended_and_its_version_finished(loop: Loop) -> None:
+    n = loop.store.versions.next_number()
+    loop.store.pause.clear("a test")
+    loop.send(50)
+    zombie, _ = loop.training(n)
+    loop.dagster.lose_power()
+    assert loop.dagster.status(zombie) == "STARTED"
+    assert loop.run_ended(zombie) == "FAILURE"
+    loop.training(n)
+    loop.go()
+    loop.ended(n)
     assert loop.each_conversation_is_in_one_version()
 
 

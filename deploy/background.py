@@ -27,7 +27,7 @@ class Seen:
 class BackgroundChat:
     """Sends small chats in a thread of its own until it is left; times are those of the wall clock."""
 
-    def __init__(self, url: str, *, pause: float = 1.0, max_tokens: int = 8) -> None:
+    def __init__(self, url: str, *, pause: float = 2.0, max_tokens: int = 8) -> None:
         self.seen = Seen()
         self.pause = pause
         self._max_tokens = max_tokens

@@ -70,10 +70,13 @@ def view_for(console: Console) -> RunView:
 
 def describe(progress: dict[str, Any], seen: Seen) -> str:
     """One line: state, step, loss, ETA, and the chats sent meanwhile."""
-    parts = [str(progress["state"])]
-    if progress.get("total_steps"):
-        parts.append(f"step {progress.get('step') or 0}/{progress['total_steps']}")
-    parts += [
+    parts = [str(progress["state"]), *(_training(progress) if progress["state"] == "training" else ())]
+    return ", ".join([*parts, f"chats meanwhile {seen.sent} (failed {len(seen.failures)})"])
+
+
+def _training(progress: dict[str, Any]) -> list[str]:
+    steps = [f"step {progress.get('step') or 0}/{progress['total_steps']}"] if progress.get("total_steps") else []
+    return steps + [
         f"{name} {value:{form}}{unit}"
         for name, key, form, unit in (
             ("loss", "loss", ".3f", ""),
@@ -83,7 +86,6 @@ def describe(progress: dict[str, Any], seen: Seen) -> str:
         )
         if (value := progress.get(key)) is not None
     ]
-    return ", ".join([*parts, f"chats meanwhile {seen.sent} (failed {len(seen.failures)})"])
 
 
 def _bar(progress: dict[str, Any]) -> ProgressBar:

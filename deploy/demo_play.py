@@ -72,6 +72,7 @@ class Play:
         """From the import to the first reply of the new version; the seconds of the import. Raises DemoFailed."""
         import_seconds = self._import(conversations)
         version = self._follow()
+        self.timeline.read_events(self._client.events(), VERSION)
         if version["state"] != "promoted":
             reasons = "; ".join(version["reasons"]) or version.get("error") or "no reason was given"
             raise DemoFailed(f"v{VERSION} ended as {version['state']}: {reasons}")

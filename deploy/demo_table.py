@@ -20,29 +20,32 @@ FRAME = box.ASCII
 
 @dataclass(frozen=True)
 class Counted:
-    """What became of the conversations; `rejected` counts reasons at capture and findings of the screening alike."""
+    """What became of the conversations: `left_out` at capture, by reason; `screened_out` of the version, by rule."""
 
-    captured: int
+    imported: int
+    chats: int
     eligible: int
-    rejected: Counter[str]
+    left_out: Counter[str]
+    screened_out: Counter[str]
     trained: int
     held_out: int
 
     @classmethod
     def of(cls, rows: Iterable[dict[str, Any]], version: int) -> "Counted":
         """Counted from the rows of `GET /mlops/conversations`."""
-        captured = eligible = trained = held_out = 0
-        rejected: Counter[str] = Counter()
+        sources: Counter[bool] = Counter()
+        sides: Counter[str | None] = Counter()
+        left_out: Counter[str] = Counter()
+        screened_out: Counter[str] = Counter()
         for row in rows:
-            captured += 1
-            eligible += bool(row["eligible"])
+            sources[row["source"] == "import"] += 1
             if not row["eligible"]:
-                rejected[str(row["reason"])] += 1
-            elif row.get("version") in (version, f"v{version}"):
-                trained += row.get("side") == "train"
-                held_out += row.get("side") == "held_out"
-                rejected.update({finding["rule"] for finding in _errors(row)} if row.get("side") is None else ())
-        return cls(captured, eligible, rejected, trained, held_out)
+                left_out[row["reason"]] += 1
+            elif row["version"] == version:
+                sides[row["side"]] += 1
+                screened_out.update({found["rule"] for found in row["findings"] if found["severity"] == "error"})
+        eligible = sources.total() - left_out.total()
+        return cls(sources[True], sources[False], eligible, left_out, screened_out, sides["train"], sides["held_out"])
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ class Turn:
 
 def page(turn: Turn) -> RenderableType:
     """All tables, in the order a reader wants them."""
-    return Group(_answers(turn), _gate(turn), _conversations(turn), _seconds(turn), _pages(turn))
+    parts = (_answers, _gate, _conversations, _seconds, _chats, _pages)
+    return Group(*(part(turn) for part in parts))
 
 
 def _answers(turn: Turn) -> Table:
@@ -110,24 +114,40 @@ def _check(verdict: Verdict, name: str) -> Check | None:
 def _conversations(turn: Turn) -> Table:
     counted = turn.counted
     table = _facts("Conversations")
-    table.add_row("captured", f"{counted.captured:,}")
+    captured = counted.imported + counted.chats
+    table.add_row("captured", f"{captured:,} ({counted.imported:,} imported, {counted.chats:,} chats of this demo)")
     table.add_row("eligible", f"{counted.eligible:,}")
-    reasons = ", ".join(f"{reason} {n:,}" for reason, n in counted.rejected.most_common())
-    table.add_row("rejected", f"{counted.rejected.total():,}" + (f" ({reasons})" if reasons else ""))
-    table.add_row("trained | held out", f"{counted.trained:,} | {counted.held_out:,}")
+    table.add_row("not eligible", _reasons(counted.left_out))
+    table.add_row("rejected by screening", _reasons(counted.screened_out))
+    table.add_row("trained on | held out", f"{counted.trained:,} | {counted.held_out:,}")
     return table
 
 
+def _reasons(reasons: Counter[str]) -> str:
+    named = ", ".join(f"{reason} {n:,}" for reason, n in reasons.most_common())
+    return f"{reasons.total():,}" + (f" ({named})" if named else "")
+
+
 def _seconds(turn: Turn) -> Table:
-    table = _facts("Seconds")
+    table = Table(box=FRAME, title="Seconds", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
     for stage, seconds in turn.stages:
         table.add_row(stage, f"{seconds:.1f}")
     if turn.loop_seconds is not None:
-        table.add_row("import acknowledged to first reply by the new version", f"{turn.loop_seconds:.1f}")
+        table.add_section()
+        table.add_row("the loop: import acknowledged to first reply by the new version", f"{turn.loop_seconds:.1f}")
+    return table
+
+
+def _chats(turn: Turn) -> Table:
     seen = turn.seen
-    by_model = ", ".join(f"{model} {n}" for model, n in seen.by_model.items())
-    table.add_row("chats sent meanwhile", f"{seen.sent} (by {by_model}), slowest {seen.slowest:.1f} s")
-    table.add_row("of these failed", str(len(seen.failures)))
+    table = _facts("Chats sent meanwhile")
+    table.add_row(
+        "sent", f"{seen.sent} ({', '.join(f'{n} answered by {model}' for model, n in seen.by_model.items())})"
+    )
+    table.add_row("failed", str(len(seen.failures)))
+    table.add_row("slowest", f"{seen.slowest:.1f} s")
     return table
 
 
@@ -143,7 +163,3 @@ def _facts(title: str) -> Table:
     table.add_column(ratio=2)
     table.add_column(ratio=8, overflow="fold")
     return table
-
-
-def _errors(row: dict[str, Any]) -> list[dict[str, Any]]:
-    return [finding for finding in row.get("findings") or [] if finding.get("severity") == "error"]

@@ -1,6 +1,7 @@
 """When each stage of one turn of the loop began, seen from outside through the HTTP API."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -8,13 +9,21 @@ from typing import Any
 
 # The order of one turn; a stage lasts from its own mark to the next mark that was set.
 STAGES = {
-    "acknowledged": "trigger wait (import acknowledged, until the run claims)",
-    "claimed": "dataset (screening, sides, files)",
+    "acknowledged": "waiting for the sensor",
+    "claimed": "dataset",
+    "prepared": "start of the trainer",
     "training": "training",
     "evaluating": "evaluation and verdict",
     "registering": "registration in MLflow",
     "promoted": "alias to first reply by the new version",
     "answered": "",
+}
+# What the loop itself notes the time of.
+EVENTS = {
+    "run_started": "claimed",
+    "trained": "evaluating",
+    "verdict": "registering",
+    "promoted": "promoted",
 }
 
 
@@ -31,15 +40,17 @@ class Timeline:
         self.marks.setdefault(name, time.time() if at is None else at)
 
     def read(self, progress: dict[str, Any], version: dict[str, Any] | None) -> None:
-        """Take over what the API says right now."""
-        if version and version.get("started_at"):
-            self.mark("claimed", _seconds(version["started_at"]))
-        if progress["state"] == "training" and (progress.get("total_steps") or 0) > 0:
+        """Take over what has no event: the dataset is there, the first step is done."""
+        if version and "train" in version["counts"]:
+            self.mark("prepared")
+        if progress["state"] == "training" and progress.get("total_steps"):
             self.mark("training")
-        if progress["state"] in ("evaluating", "registering"):
-            self.mark(progress["state"])
-        if version and version.get("state") in ("promoted", "rejected") and version.get("finished_at"):
-            self.mark("promoted", _seconds(version["finished_at"]))
+
+    def read_events(self, events: Iterable[dict[str, Any]], version: int) -> None:
+        """Take over what the loop noted of this version; of what happened twice, the last time."""
+        for event in sorted(events, key=lambda event: int(event["id"])):
+            if event["version"] == version and event["type"] in EVENTS:
+                self.marks[EVENTS[event["type"]]] = datetime.fromisoformat(event["timestamp"]).timestamp()
 
     def stages(self) -> list[tuple[str, str, float]]:
         """(mark, what it is, seconds) of each stage that began and ended."""
@@ -54,7 +65,3 @@ class Timeline:
         if "acknowledged" in self.marks and "answered" in self.marks:
             return self.marks["answered"] - self.marks["acknowledged"]
         return None
-
-
-def _seconds(timestamp: str) -> float:
-    return datetime.fromisoformat(timestamp).timestamp()

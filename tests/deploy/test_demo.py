@@ -38,6 +38,9 @@ class ScriptedClient:
     def version(self, n: int) -> dict[str, Any] | None:
         return self.readings.pop(0)[1] if len(self.readings) > 1 else self.readings[0][1]
 
+    def events(self) -> list[dict[str, Any]]:
+        return [{"id": 1, "type": "promoted", "version": 1, "timestamp": "2026-01-01T00:00:00+00:00"}]
+
 
 class ScriptedChat:
     """A background chat that saw what it was told to have seen."""
@@ -50,7 +53,7 @@ class ScriptedChat:
 
 
 def _version(state: str, **more: Any) -> dict[str, Any]:
-    return {"version": 1, "state": state, "reasons": [], "attempts": 1, "error": None, **more}
+    return {"version": 1, "state": state, "reasons": [], "counts": {}, "attempts": 1, "error": None, **more}
 
 
 def _play(client: ScriptedClient, chat: ScriptedChat, seconds: float = 10.0) -> tuple[Play, list[str]]:
@@ -88,20 +91,27 @@ def test_a_loop_that_does_not_end_says_where_it_stands_and_what_failed_last() ->
     assert len([line for line in said if "OUT_OF_MEMORY" in line]) == 1
 
 
+def _row(**fields: Any) -> dict[str, Any]:
+    row = {"source": "import", "eligible": True, "reason": None, "version": 1, "side": "train", "findings": []}
+    return {**row, **fields}
+
+
 def test_conversations_are_counted_by_what_became_of_them() -> None:
     rows = [
-        {"eligible": True, "version": 1, "side": "train", "findings": []},
-        {"eligible": True, "version": 1, "side": "held_out", "findings": []},
-        {"eligible": True, "version": 1, "side": None, "findings": [{"rule": "too_long", "severity": "error"}]},
-        {"eligible": True, "version": None, "side": None, "findings": []},
-        {"eligible": False, "reason": "duplicate", "version": None, "side": None, "findings": []},
+        _row(),
+        _row(side="held_out"),
+        _row(side=None, findings=[{"rule": "too_long", "severity": "error"}]),
+        _row(version=None, side=None),
+        _row(eligible=False, reason="duplicate", version=None, side=None),
+        _row(eligible=False, reason="incomplete", version=None, side=None, source="openai"),
     ]
-    assert Counted.of(rows, 1) == Counted(5, 4, Counter(duplicate=1, too_long=1), trained=1, held_out=1)
+    left_out, screened_out = Counter(duplicate=1, incomplete=1), Counter(too_long=1)
+    assert Counted.of(rows, 1) == Counted(5, 1, 4, left_out, screened_out, trained=1, held_out=1)
 
 
 def test_a_warning_rejects_nothing() -> None:
-    warned = {"eligible": True, "version": 1, "side": "train", "findings": [{"rule": "short", "severity": "warning"}]}
-    assert Counted.of([warned], 1).rejected == Counter()
+    warned = _row(findings=[{"rule": "short", "severity": "warning"}])
+    assert Counted.of([warned], 1).screened_out == Counter()
 
 
 def test_the_page_shows_answers_gate_counts_and_seconds_in_plain_ascii_frames() -> None:
@@ -114,9 +124,10 @@ def test_the_page_shows_answers_gate_counts_and_seconds_in_plain_ascii_frames() 
         "after (v1)",
         "프린터를 다시 켜세요.",
         "base 3.000 | v1 2.000: -1.000, 90% interval -1.200 to -0.800 (n 1)",
-        "duplicate 2",
+        "7 (4 imported, 3 chats of this demo)",
+        "5 (duplicate 5)",
         "training",
-        "of these failed",
+        "2 answered by base, 1 answered by v1",
     ):
         assert text in shown, text
     assert not {c for c in shown if ord(c) > 127} - set("프린터를 다시 켜세요.")
@@ -182,7 +193,7 @@ def _turn(answer: str) -> Turn:
             sanity=ArtifactSanity(finite=True, changed=True, right_base=True),
         ),
         verdict=Verdict(promoted=True, reasons=("better",), checks=(check,), thresholds=GateThresholds()),
-        counted=Counted(4, 2, Counter(duplicate=2), 1, 1),
+        counted=Counted(4, 3, 2, Counter(duplicate=5), Counter(), 1, 1),
         stages=[("training", 12.0)],
         loop_seconds=40.0,
         seen=Seen(sent=3, by_model=Counter(base=2, v1=1)),

@@ -9,13 +9,16 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve.api import RunTarget
+from ray.serve.exceptions import RayServeException
 from ray.serve.schema import ApplicationStatus, LoggingConfig
 
 from resources import base_model, preflight
@@ -32,6 +35,7 @@ APPLICATION = "whetstone"
 _OBJECT_STORE_BYTES = 200 * 2**20
 _LOGICAL_CPUS = 2  # one for the engine, all else takes none; Ray's count is bookkeeping, not a limit
 _SLOW_START_SECONDS = 180
+_DRAIN_SECONDS = 20  # less than what whoever ends us will wait
 _CONTROL_REQUESTS = 16  # a swap must find a place also while every chat place is taken
 _HEALTH: dict[str, Any] = {"health_check_period_s": 5, "health_check_timeout_s": 60}
 
@@ -59,9 +63,19 @@ class Serving:
         return bool(application.status == ApplicationStatus.RUNNING)
 
     def stop(self) -> None:
-        serve.shutdown()
-        ray.shutdown()
+        if ray.is_initialized():
+            self._drain()
+            serve.shutdown()
+            ray.shutdown()
         shutil.rmtree(self.ray_folder, ignore_errors=True)
+
+    def _drain(self) -> None:
+        """Take nothing new and answer what is begun; Serve's own shutdown would cut the streams."""
+        with suppress(RayError, RayServeException):
+            serve.delete(APPLICATION, _blocking=False)
+            deadline = time.monotonic() + _DRAIN_SECONDS
+            while APPLICATION in serve.status().applications and time.monotonic() < deadline:
+                time.sleep(0.1)
 
 
 def main() -> int:
@@ -137,7 +151,8 @@ def _engine(settings: Settings, on_gpu: bool) -> serve.Deployment:
         ray_actor_options={"num_cpus": 1, **share},
         max_ongoing_requests=settings.max_concurrent_requests + _CONTROL_REQUESTS,
         max_queued_requests=settings.max_concurrent_requests,
-        graceful_shutdown_timeout_s=30,
+        graceful_shutdown_timeout_s=_DRAIN_SECONDS,
+        graceful_shutdown_wait_loop_s=0.5,
         **_HEALTH,
     )(EngineReplica)
 

@@ -73,6 +73,8 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> None:
     os.nice(NICENESS)
     # read when torch loads its OpenMP: a thread that waits must not take the core from the one it waits for
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # hardly two packed rows are of one length: kernels kept for the last thousand shapes would only fill the memory
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the model is on disk; a look-up would only wait
     base = base_model.resolve(settings.base_model, settings.models_dir)
     fingerprint = base_model.fingerprint(base)

@@ -18,6 +18,7 @@ from serve.auth import Keys
 from serve.champion_follower import ChampionFollower
 from serve.engine_client import HandleEngine
 from serve.limits import IngressLimits
+from serve.logs import configure_logs
 from serve.teacher import Teacher
 from wrappers.lora import Complete, LoraWrapper
 
@@ -29,6 +30,7 @@ class IngressReplica:
     """Chat goes on with the last known champion while the store is away, also from the start."""
 
     def __init__(self, engine: Any, settings: Settings, lineage: str, others: Sequence[Any] = ()) -> None:
+        configure_logs(settings.log_level)
         store = _store(settings, lineage)
         client = HandleEngine(engine)
         self._follower = ChampionFollower(store, client, state_dir=settings.state_dir, lineage=lineage)

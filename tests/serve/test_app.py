@@ -8,7 +8,7 @@ import pytest
 
 from resources import preflight
 from resources.settings import ROOT, Settings
-from serve import app
+from serve import app, cluster
 from serve.vllm_compat import EngineOptions
 
 
@@ -27,6 +27,9 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     model.mkdir()
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"):
         (model / name).write_text("{}")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("FASTAPI_PORT", str(free.getsockname()[1]))
     monkeypatch.setenv("STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("BASE_MODEL", str(model))
     monkeypatch.setattr(app, "start", lambda settings: pytest.fail("must not start"))
@@ -75,12 +78,12 @@ def test_an_open_address_without_keys_is_refused(
 
 def test_without_a_gpu_the_cache_has_a_fixed_size_and_with_one_a_share(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, engine_adapters=4, engine_gpu_fraction=0.3, finetune_lora_rank=24)
-    cpu = app.options_for(settings, tmp_path, on_gpu=False)
-    gpu = app.options_for(settings, tmp_path, on_gpu=True)
+    cpu = cluster.options_for(settings, tmp_path, on_gpu=False)
+    gpu = cluster.options_for(settings, tmp_path, on_gpu=True)
     assert (cpu.kv_cache_bytes, cpu.memory_share) == (settings.engine_kv_cache_bytes, EngineOptions("m").memory_share)
     assert (gpu.kv_cache_bytes, gpu.memory_share) == (None, 0.3)
     assert (cpu.max_num_seqs, gpu.max_num_seqs) == (settings.engine_max_sequences, None)
-    chosen = app.options_for(Settings(state_dir=tmp_path, engine_max_sequences=5), tmp_path, on_gpu=True)
+    chosen = cluster.options_for(Settings(state_dir=tmp_path, engine_max_sequences=5), tmp_path, on_gpu=True)
     assert chosen.max_num_seqs == 5
     assert cpu.arguments()["enforce_eager"] is True
     assert gpu.arguments()["enforce_eager"] is False
@@ -88,7 +91,7 @@ def test_without_a_gpu_the_cache_has_a_fixed_size_and_with_one_a_share(tmp_path:
 
 def test_there_is_one_lora_slot_more_than_adapters_and_room_for_their_rank(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, engine_adapters=4, finetune_lora_rank=24)
-    arguments = app.options_for(settings, tmp_path, on_gpu=False).arguments()
+    arguments = cluster.options_for(settings, tmp_path, on_gpu=False).arguments()
     assert (arguments["max_loras"], arguments["max_cpu_loras"], arguments["max_lora_rank"]) == (5, 5, 32)
 
 

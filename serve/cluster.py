@@ -1,0 +1,94 @@
+"""Everything of Ray: the local cluster, the deployments on it, and how they end."""
+
+import logging
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import serve
+from ray.serve.api import RunTarget
+from ray.serve.schema import LoggingConfig
+
+from resources import base_model
+from resources.settings import Settings
+from serve.ingress import build_ingress
+from serve.replicas import EngineReplica, ReconcilerReplica
+from serve.running import APPLICATION, DRAIN_SECONDS, Serving
+from serve.vllm_compat import EngineOptions
+
+_OBJECT_STORE_BYTES = 200 * 2**20
+_LOGICAL_CPUS = 2  # one for the engine, all else takes none; Ray's count is bookkeeping, not a limit
+_CONTROL_REQUESTS = 16  # a swap must find a place also while every chat place is taken
+_HEALTH: dict[str, Any] = {"health_check_period_s": 5, "health_check_timeout_s": 60}
+
+
+def launch(settings: Settings) -> Serving:
+    """Begin to start everything on this machine and return at once; `Serving.ready` tells when it is up."""
+    folder = Path(tempfile.mkdtemp(prefix="whetstone-"))
+    serving = Serving(settings, folder)
+    try:
+        ray.init(
+            address="local",
+            num_cpus=_LOGICAL_CPUS,
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            logging_level=logging.WARNING,
+            _temp_dir=str(folder),
+        )
+        logs = LoggingConfig(log_level="INFO" if settings.log_level == "DEBUG" else "WARNING", enable_access_log=False)
+        http = {"host": settings.host, "port": settings.fastapi_port, "request_timeout_s": None}
+        serve.start(proxy_location="HeadOnly", http_options=http, logging_config=logs)
+        target = RunTarget(target=application(settings), name=APPLICATION, route_prefix="/", logging_config=logs)
+        serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+    except BaseException:
+        serving.stop()
+        raise
+    return serving
+
+
+def application(settings: Settings) -> serve.Application:
+    """The ingress, the engine behind it, and the reconciler beside it."""
+    folder = base_model.resolve(settings.base_model, settings.models_dir)
+    lineage, gpus = base_model.fingerprint(folder), ray.cluster_resources().get("GPU", 0)
+    options = options_for(settings, folder, on_gpu=bool(gpus))
+    engine = _engine(settings, bool(gpus)).bind(options, settings.state_dir / "adapters", lineage, settings.log_level)
+    reconciler = serve.deployment(name="Reconciler", ray_actor_options={"num_cpus": 0}, **_HEALTH)(ReconcilerReplica)
+    return build_ingress(engine, settings, [reconciler.bind(engine, settings, lineage)])
+
+
+def _engine(settings: Settings, on_gpu: bool) -> serve.Deployment:
+    share = {"num_gpus": settings.engine_gpu_fraction} if on_gpu else {}
+    return serve.deployment(
+        name="Engine",
+        ray_actor_options={"num_cpus": 1, **share},
+        max_ongoing_requests=settings.max_concurrent_requests + _CONTROL_REQUESTS,
+        max_queued_requests=settings.max_concurrent_requests,
+        graceful_shutdown_timeout_s=DRAIN_SECONDS,
+        graceful_shutdown_wait_loop_s=0.5,
+        **_HEALTH,
+    )(EngineReplica)
+
+
+def options_for(settings: Settings, folder: Path, *, on_gpu: bool) -> EngineOptions:
+    """A cache of fixed size in RAM without a GPU; a share of its memory and vLLM's own batch sizes with one."""
+    options = EngineOptions(
+        model=str(folder),
+        adapters=settings.engine_adapters,
+        lora_rank=settings.finetune_lora_rank,
+        max_model_len=settings.engine_context_tokens,
+        max_num_seqs=settings.engine_max_sequences,
+        max_num_batched_tokens=settings.engine_batch_tokens,
+        kv_cache_bytes=settings.engine_kv_cache_bytes,
+    )
+    if not on_gpu:
+        return options
+    chosen = settings.model_fields_set
+    return replace(
+        options,
+        memory_share=settings.engine_gpu_fraction,
+        kv_cache_bytes=None,
+        max_num_seqs=options.max_num_seqs if "engine_max_sequences" in chosen else None,
+        max_num_batched_tokens=options.max_num_batched_tokens if "engine_batch_tokens" in chosen else None,
+    )

@@ -13,11 +13,11 @@ TOPICS = ("tech_support", "computers", "ai", "science", "money", "food", "psycho
 # Asked before and after training. None of them stands in the corpus word for word (a test holds that), so a better
 # answer was learned, not looked up.
 QUESTIONS = (
-    "My printer does not print anything.",
-    "Can you explain what a computer is?",
-    "Are you a robot or a human?",
-    "What is biology?",
-    "How much money do you make?",
+    "I can't log in, I lost my password.",
+    "My laptop won't turn on.",
+    "What programming language are you written in?",
+    "What is zoology?",
+    "Do you have money?",
 )
 
 

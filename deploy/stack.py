@@ -21,6 +21,7 @@ from resources.settings import ROOT, Settings, SettingsError, read_settings
 READY_SECONDS = 300.0
 SAY_EVERY_SECONDS = 10.0
 WATCH_SECONDS = 0.5
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 class StackFailed(RuntimeError):
@@ -78,9 +79,11 @@ class Stack:
             self._ending.set()
             if self._watch.is_alive():
                 self._watch.join()
-            self._end(list(self._children.values()))
-            self._children.clear()
-            self._claim.release()
+            try:
+                self._end(list(self._children.values()))
+            finally:  # a terminal that is gone takes no last words
+                self._children.clear()
+                self._claim.release()
 
     def pid(self, name: str) -> int | None:
         """Process id of a service that runs now."""
@@ -142,12 +145,15 @@ class Stack:
 
 @contextmanager
 def interrupted_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP inside the block end it as Ctrl-C does."""
+    """SIGTERM and SIGHUP inside the block end it as Ctrl-C does; those that follow the first change nothing."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        # A closing terminal sends several within milliseconds: the second must not hit the clean-up before it began.
+        for each in ENDING:
+            signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    before = {number: signal.signal(number, interrupt) for number in ENDING}
     try:
         yield
     finally:
@@ -161,8 +167,7 @@ def _undisturbed() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
     try:
         yield
     finally:

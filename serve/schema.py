@@ -165,7 +165,7 @@ class ConversationsQuery(Paged):
     session_id: Identifier | None = None
     source: Identifier | None = None
     eligible: bool | None = None
-    version: int | None = Field(default=None, ge=1)
+    version: int | None = Field(default=None, ge=1, lt=2**31)
 
 
 class DeleteQuery(Closed):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -14,7 +15,7 @@ import pytest
 
 from deploy import processes, stack_record
 from deploy.services import Service, services
-from deploy.stack import Stack, StackFailed
+from deploy.stack import ENDING, Stack, StackFailed, interrupted_by_signals
 from resources.settings import ROOT, Settings
 
 # A service: answers 200 on its port, after starting a child in a session of its own, as Ray and Dagster do.
@@ -228,3 +229,33 @@ def test_services_receive_the_settings_of_their_stack(tmp_path: Path) -> None:
 def test_an_mlflow_server_elsewhere_is_not_started_here(tmp_path: Path) -> None:
     names = [s.name for s in services(Settings(state_dir=tmp_path, mlflow_tracking_uri="http://mlflow.example:5000"))]
     assert names == ["ingress", "dagster"]
+
+
+@pytest.mark.parametrize("first", ENDING)
+def test_signals_after_the_first_do_not_reach_the_clean_up(first: signal.Signals) -> None:
+    cleaned = False
+    with pytest.raises(KeyboardInterrupt), interrupted_by_signals():
+        try:
+            signal.raise_signal(first)
+        finally:
+            for later in ENDING:
+                signal.raise_signal(later)
+            cleaned = True
+    assert cleaned
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_terminal_that_is_gone_leaves_neither_processes_nor_a_held_folder(settings: Settings) -> None:
+    def gone(line: str) -> None:
+        raise OSError("no terminal")
+
+    stubborn = Service("stubborn", (sys.executable, "-c", STUBBORN))
+    stack = Stack(settings, parts=[stubborn], say=lambda line: None, grace_seconds=0.5)
+    stack.start()
+    mark, stack._say = stack.mark, gone
+    until(lambda: bool(processes.marked(mark)))
+    with suppress(OSError):
+        stack.stop()
+    assert processes.marked(mark) == []
+    with Stack(settings, parts=[], say=lambda line: None):
+        pass  # the folder is free again

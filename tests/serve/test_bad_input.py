@@ -124,6 +124,7 @@ QUERIES = {
     "page_size 201": ("GET", "/mlops/conversations?page_size=201", "page_size"),
     "offset between pages": ("GET", "/mlops/conversations?limit=10&offset=5", "multiple"),
     "eligible maybe": ("GET", "/mlops/conversations?eligible=maybe", "eligible"),
+    "version beyond any": ("GET", f"/mlops/conversations?version={10**30}", "version"),
     "limit 0": ("GET", "/mlops/events?limit=0", "limit"),
     "after x": ("GET", "/mlops/events?after=x", "after"),
     "offset -1": ("GET", "/mlops/training-history?offset=-1", "offset"),

@@ -233,15 +233,20 @@ def test_an_mlflow_server_elsewhere_is_not_started_here(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("first", ENDING)
 def test_signals_after_the_first_do_not_reach_the_clean_up(first: signal.Signals) -> None:
-    cleaned = False
-    with pytest.raises(KeyboardInterrupt), interrupted_by_signals():
-        try:
-            signal.raise_signal(first)
-        finally:
-            for later in ENDING:
-                signal.raise_signal(later)
-            cleaned = True
-    assert cleaned
+    cleaned: list[signal.Signals] = []
+
+    def work() -> None:
+        with interrupted_by_signals():
+            try:
+                signal.raise_signal(first)
+            finally:
+                for later in ENDING:
+                    signal.raise_signal(later)
+                    cleaned.append(later)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert cleaned == list(ENDING)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 

@@ -15,12 +15,12 @@ from bench.report import RESULTS, Figure, Report, Target
 from deploy.background import BackgroundChat, Seen
 from deploy.client import Client
 from deploy.corpus import load, rows
-from deploy.demo import BATCH_SIZE
+from deploy.demo import fresh_settings
 from deploy.demo_play import DemoFailed, Play
 from deploy.services import pages
 from deploy.stack import Stack, interrupted_by_signals
 from deploy.timeline import Timeline
-from resources.settings import ROOT, Settings, read_settings
+from resources.settings import ROOT, Settings
 
 LOOP_SECONDS = Target(at_most=480)
 SWAP_SECONDS = Target(at_most=10)
@@ -32,21 +32,8 @@ WORK = ("training", "evaluating")
 def settings() -> Settings:
     """The demo's settings on free ports, with a state that is thrown away."""
     fastapi_port, dagster_port, mlflow_port = free_ports(3)
-    return read_settings(
-        state_dir=RESULTS / "loop-state",
-        database_url="",
-        mlflow_tracking_uri="",
-        host="127.0.0.1",
-        fastapi_port=fastapi_port,
-        dagster_port=dagster_port,
-        mlflow_port=mlflow_port,
-        enable_auth=False,
-        answer_with="student",
-        start_from="base",
-        finetune_enabled=True,
-        finetune_auto_trigger=True,
-        finetune_batch_size=BATCH_SIZE,
-        finetune_min_interval_seconds=0,
+    return fresh_settings(
+        RESULTS / "loop-state", fastapi_port=fastapi_port, dagster_port=dagster_port, mlflow_port=mlflow_port
     )
 
 

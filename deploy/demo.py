@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -31,21 +32,24 @@ LOG_TAIL_LINES = 15
 TAILED = ("dagster", "ingress", "trainer-v1")
 
 
-def demo_settings() -> Settings:
-    """The user's settings with a state of the demo's own, so that it starts fresh and touches nothing else."""
+def fresh_settings(state_dir: Path = STATE, **chosen: Any) -> Settings:
+    """The user's settings with a state of its own, so that a loop starts fresh and touches nothing else."""
     return read_settings(
-        state_dir=STATE,
-        database_url="",
-        mlflow_tracking_uri="",
-        host="127.0.0.1",
-        enable_auth=False,
-        answer_with="student",
-        start_from="base",
-        conversation_collection_enabled=True,
-        finetune_enabled=True,
-        finetune_auto_trigger=True,
-        finetune_batch_size=BATCH_SIZE,
-        finetune_min_interval_seconds=0,
+        **{
+            "state_dir": state_dir,
+            "database_url": "",
+            "mlflow_tracking_uri": "",
+            "host": "127.0.0.1",
+            "enable_auth": False,
+            "answer_with": "student",
+            "start_from": "base",
+            "conversation_collection_enabled": True,
+            "finetune_enabled": True,
+            "finetune_auto_trigger": True,
+            "finetune_batch_size": BATCH_SIZE,
+            "finetune_min_interval_seconds": 0,
+            **chosen,
+        }
     )
 
 
@@ -136,7 +140,7 @@ def main() -> int:
     sys.stdout.reconfigure(errors="replace", line_buffering=True)  # type: ignore[union-attr]
     console = Console(width=None if sys.stdout.isatty() else 110, emoji=False)
     try:
-        return run(demo_settings(), console, stay=os.environ.get("DEMO_EXIT", "") in ("", "0"))
+        return run(fresh_settings(), console, stay=os.environ.get("DEMO_EXIT", "") in ("", "0"))
     except (SettingsError, PreflightFailed, AlreadyUp) as error:
         print(error, file=sys.stderr)
         return EXIT_STATUS

@@ -10,7 +10,7 @@ from rich.console import Console
 from core.verdict import ArtifactSanity, Check, Evaluation, GateThresholds, PairedLoss, Verdict
 from deploy.background import Seen
 from deploy.client import Answer
-from deploy.demo import demo_settings, forget
+from deploy.demo import forget, fresh_settings
 from deploy.demo_play import DemoFailed, Play
 from deploy.demo_table import Counted, Turn, page
 from deploy.stack_record import AlreadyUp, Claim
@@ -59,7 +59,7 @@ def _version(state: str, **more: Any) -> dict[str, Any]:
 def _play(client: ScriptedClient, chat: ScriptedChat, seconds: float = 10.0) -> tuple[Play, list[str]]:
     said: list[str] = []
     console = Console(file=None, quiet=True)
-    return Play(demo_settings(), client, chat, console, said.append, seconds), said  # type: ignore[arg-type]
+    return Play(fresh_settings(), client, chat, console, said.append, seconds), said  # type: ignore[arg-type]
 
 
 def test_a_promoted_version_that_answers_ends_the_loop() -> None:
@@ -148,7 +148,7 @@ def test_a_line_tells_step_loss_time_left_and_the_chats_meanwhile() -> None:
 def test_the_demo_touches_no_state_but_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://someone@example.invalid/theirs")
     monkeypatch.setenv("STATE_DIR", "elsewhere")
-    settings = demo_settings()
+    settings = fresh_settings()
     state = str(ROOT / "var" / "demo")
     assert str(settings.state_dir) == state
     assert settings.database_url == f"sqlite:///{state}/whetstone.db"
@@ -205,5 +205,5 @@ def test_settings_of_the_demo_are_settings(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("ENABLE_AUTH", "true")
     monkeypatch.setenv("API_KEY", "a")
     monkeypatch.setenv("ADMIN_API_KEY", "b")
-    assert isinstance(demo_settings(), Settings)
-    assert demo_settings().enable_auth is False
+    assert isinstance(fresh_settings(), Settings)
+    assert fresh_settings().enable_auth is False

@@ -13,9 +13,10 @@ import pytest
 from bench.free_ports import free_ports
 from deploy import processes
 from deploy.client import Client
+from deploy.demo import fresh_settings
 from deploy.services import pages
 from deploy.stack import Stack
-from resources.settings import Settings, read_settings
+from resources.settings import Settings
 
 Found = TypeVar("Found")
 
@@ -26,23 +27,13 @@ POLL_SECONDS = 0.2
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Real parts and small numbers: one epoch, a checkpoint as soon as there is a step, a short lease."""
     fastapi_port, dagster_port, mlflow_port = free_ports(3)
-    return read_settings(
-        state_dir=tmp_path_factory.mktemp("state"),
-        database_url="",
-        mlflow_tracking_uri="",
-        host="127.0.0.1",
+    return fresh_settings(
+        tmp_path_factory.mktemp("state"),
         fastapi_port=fastapi_port,
         dagster_port=dagster_port,
         mlflow_port=mlflow_port,
-        enable_auth=False,
-        answer_with="student",
-        start_from="base",
-        conversation_collection_enabled=True,
-        finetune_enabled=True,
-        finetune_auto_trigger=True,
         finetune_batch_size=200,
         finetune_epochs=1,
-        finetune_min_interval_seconds=0,
         checkpoint_seconds=1,
         lease_seconds=5,
     )

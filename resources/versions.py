@@ -174,6 +174,7 @@ class Versions:
         return self._desire(n, "stop")
 
     def resume(self, n: int) -> Version:
+        """Let it go on; said even where nobody stopped it: its run may have been cancelled in Dagster's pages."""
         return self._desire(n, "run")
 
     def get(self, n: int) -> Version:
@@ -214,7 +215,7 @@ class Versions:
     def _desire(self, n: int, desired: Desired) -> Version:
         def work(connection: Connection) -> Version:
             row = _unfinished(connection, n)
-            if row.desired != desired:
+            if row.desired != desired or desired == "run":
                 connection.execute(update(versions).where(versions.c.n == n).values(desired=desired))
                 kind, says = ("stop_asked", "stops") if desired == "stop" else ("resume_asked", "goes on")
                 write_event(connection, kind, f"v{n} {says}, as a person asked", n)

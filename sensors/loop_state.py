@@ -31,9 +31,9 @@ def gather(instance: DagsterInstance, store: Store, watch: LeaseWatch, now: date
     now = now or datetime.now(UTC)
     version = store.versions.unfinished()
     number = version.n if version else store.versions.next_number()
-    runs = instance.get_run_records(RunsFilter(tags={VERSION_TAG: str(number)}), limit=100)
+    runs = runs_of(instance, number)
     trigger = store.triggers.next()
-    failures = sum(record.dagster_run.status == DagsterRunStatus.FAILURE for record in runs)
+    failures = failures_since_asked(store, runs)
     return LoopState(
         settings=store.settings.get(),
         waiting=store.conversations.waiting(),
@@ -49,6 +49,11 @@ def gather(instance: DagsterInstance, store: Store, watch: LeaseWatch, now: date
         paused=store.pause.get(),
         seconds_since_finished=_since_finished(store, now),
     )
+
+
+def runs_of(instance: DagsterInstance, n: int) -> Sequence[RunRecord]:
+    """Newest first."""
+    return instance.get_run_records(RunsFilter(tags={VERSION_TAG: str(n)}), limit=100)
 
 
 def run_in_flight(instance: DagsterInstance) -> str | None:
@@ -80,14 +85,28 @@ def _unclaimed_backoff(runs: Sequence[RunRecord], failures: int, now: datetime) 
     return max(0.0, pause - (now.timestamp() - runs[0].end_time))
 
 
+def failures_since_asked(store: Store, runs: Sequence[RunRecord]) -> int:
+    """Runs that failed after a person last asked for training: who asks has seen what failed before."""
+    asked = _last(store, "trigger_added", "resume_asked", "unpaused")
+    failed = [_ended(record) for record in runs if record.dagster_run.status == DagsterRunStatus.FAILURE]
+    return sum(asked is None or moment > asked for moment in failed)
+
+
+def _last(store: Store, *types: str) -> datetime | None:
+    newest = [event.timestamp for type in types for event in store.events.page(limit=1, type=type)]
+    return max(newest, default=None)
+
+
+def _ended(record: RunRecord) -> datetime:
+    return datetime.fromtimestamp(record.end_time or record.create_timestamp.timestamp(), UTC)
+
+
 def _cancelled(store: Store, runs: Sequence[RunRecord], trigger: Trigger | None) -> bool:
     """Whether the last run was cancelled in Dagster's pages, and nobody asked to go on since."""
     if not runs or runs[0].dagster_run.status != DagsterRunStatus.CANCELED:
         return False
-    cancelled_at = datetime.fromtimestamp(runs[0].end_time or 0.0, UTC)
-    asked = [event.timestamp for event in store.events.page(limit=1, type="resume_asked")]
-    asked += [trigger.created_at] if trigger else []
-    return not any(moment > cancelled_at for moment in asked)
+    asked = [_last(store, "resume_asked"), trigger.created_at if trigger else None]
+    return not any(moment is not None and moment > _ended(runs[0]) for moment in asked)
 
 
 def _since_finished(store: Store, now: datetime) -> float | None:

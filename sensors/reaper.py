@@ -1,4 +1,4 @@
-"""The sensor that ends what can no longer end itself: runs without a process, versions without attempts."""
+"""The sensor that ends what can no longer end itself: runs without a process, versions and runs without attempts."""
 
 import socket
 import time
@@ -12,7 +12,7 @@ from resources.mlflow_store import MlflowUnavailable
 from resources.store import NotAllowed, Store, StoreUnavailable
 from resources.tracking import RunStatus, Tracking
 from resources.versions import MAX_ATTEMPTS, Version
-from sensors.loop_state import OURS
+from sensors.loop_state import OURS, failures_since_asked, runs_of
 
 SECONDS_WITHOUT_PROCESS = 300.0
 
@@ -31,6 +31,8 @@ def end_runs_without_a_process(
         done = _end_runs(context.instance, version if lease == "alive" else None)
         if version and lease != "alive":
             done += _tidy_version(store, tracking, version, any_ended=bool(done))
+        if version is None:
+            done += _give_up_beginning(context.instance, store)
     except StoreUnavailable as error:
         return dg.SkipReason(f"the store does not answer: {error}")
     return dg.SkipReason("; ".join(done) or "every run has its process")
@@ -72,6 +74,19 @@ def _tidy_version(store: Store, tracking: Tracking, version: Version, *, any_end
     if any_ended:
         _end_mlflow_run(tracking, version, "KILLED")
     return []
+
+
+def _give_up_beginning(instance: DagsterInstance, store: Store) -> list[str]:
+    """Runs that fail before they claim anything leave nothing in the store: what stops them is said here."""
+    if store.pause.get() is not None:
+        return []
+    n = store.versions.next_number()
+    failures = failures_since_asked(store, runs_of(instance, n))
+    if failures < MAX_ATTEMPTS:
+        return []
+    reason = f"{failures} runs failed before v{n} could begin: look at the last run's error, then trigger a run"
+    store.pause.set(reason)
+    return [f"automatic training is paused: {reason}"]
 
 
 def _end_mlflow_run(tracking: Tracking, version: Version, status: RunStatus) -> None:

@@ -92,3 +92,30 @@ def test_a_version_that_died_in_its_last_attempt_is_failed_and_its_conversations
     assert reap(tower) == "v1 used all its attempts and is failed"
     assert tower.store.versions.get(1).state == "failed"
     assert tower.store.conversations.waiting() == 50
+
+
+def test_five_runs_that_fail_before_they_claim_pause_until_a_person_asks_again(tower: Watchtower) -> None:
+    tower.capture(0, 50)
+    for _ in range(4):
+        tower.add_run(FAILURE, tags={VERSION_TAG: "1"})
+    assert reap(tower) == "every run has its process"
+    tower.add_run(FAILURE, tags={VERSION_TAG: "1"})
+    assert "5 runs failed before v1 could begin" in reap(tower)
+    assert "paused: 5 runs failed before v1 could begin" in str(tower.tick())
+    reap(tower)
+    [paused] = tower.store.events.page(type="paused")
+    assert "5 runs failed before v1 could begin" in paused.message
+    tower.store.pause.clear("a person")
+    assert tower.request().run_key == "v1.a5"
+    assert reap(tower) == "every run has its process"
+    tower.add_run(FAILURE, tags={VERSION_TAG: "1"})
+    assert "is tried again in 5 s" in str(tower.tick()), "the count begins anew"
+
+
+def test_a_trigger_tries_again_what_failed_five_times_before_it(tower: Watchtower) -> None:
+    tower.capture(0, 50)
+    for _ in range(5):
+        tower.add_run(FAILURE, tags={VERSION_TAG: "1"})
+    tower.store.triggers.add("finetune", False, {})
+    assert reap(tower) == "every run has its process"
+    assert isinstance(tower.tick(), dg.RunRequest)

@@ -15,7 +15,7 @@ from serve import figures
 from serve.bodies import idempotency_key, read_bytes
 from serve.errors import ApiError
 from serve.importing import CHUNK, Import, Tally, read
-from serve.limits import IngressLimits
+from serve.limits import Gate, IngressLimits
 from serve.schema import ConversationsQuery, DeleteQuery
 from serve.store_door import StoreDoor
 
@@ -25,6 +25,7 @@ _KEYS_REMEMBERED = 200
 
 def conversation_routes(door: StoreDoor, limits: IngressLimits, backups: Path) -> APIRouter:
     routes = APIRouter(prefix="/mlops/conversations", tags=["Loop"])
+    imports = Gate("imports", limits.imports)  # each is held in memory whole
     importing = asyncio.Lock()  # one at a time: chats share the database's single writer
 
     @routes.get("")
@@ -40,11 +41,12 @@ def conversation_routes(door: StoreDoor, limits: IngressLimits, backups: Path) -
     async def import_conversations(request: Request) -> JSONResponse:
         """Bring conversations in, as a list or as JSON lines; the same Idempotency-Key gives the same answer."""
         key = idempotency_key(request)
-        body = await read_bytes(request, limits.import_bytes, limits.body_seconds)
-        found = await asyncio.to_thread(read, body, limits.import_conversations, key)
-        hashes = {"key": _sha256(key.encode()) if key else None, "body": _sha256(body)}
-        async with importing:
-            return JSONResponse((await _import(door, found, hashes)).answer())
+        with imports.place():
+            body = await read_bytes(request, limits.import_bytes, limits.body_seconds)
+            found = await asyncio.to_thread(read, body, limits.import_conversations, key)
+            hashes = {"key": _sha256(key.encode()) if key else None, "body": _sha256(body)}
+            async with importing:
+                return JSONResponse((await _import(door, found, hashes)).answer())
 
     @routes.delete("")
     async def delete_conversations(query: Annotated[DeleteQuery, Query()]) -> dict[str, Any]:

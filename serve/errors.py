@@ -1,6 +1,7 @@
 """One shape for every error and one table from exception to answer."""
 
 import logging
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -18,6 +19,7 @@ from serve.engine_client import AdapterNotServed, EngineBusy, EngineUnavailable
 log = logging.getLogger(__name__)
 
 _SHOWN_PROBLEMS = 5
+_DATABASES = frozenset({"sqlalchemy", "psycopg", "sqlite3"})
 _KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -117,8 +119,22 @@ def api_error(error: BaseException) -> ApiError:
     for kind in type(error).__mro__:
         if kind in ANSWERS:
             return ANSWERS[kind](error)
-    log.error("unexpected %s at the HTTP edge", type(error).__name__, exc_info=error)
+    name = type(error).__name__
+    if _may_quote(error):
+        where = "".join(traceback.format_tb(error.__traceback__))
+        log.error("unexpected %s at the HTTP edge; its text may repeat a conversation and is left out\n%s", name, where)
+    else:
+        log.error("unexpected %s at the HTTP edge", name, exc_info=error)
     return ApiError(500, "Something failed inside: the log of the ingress says what", code="internal_error")
+
+
+def _may_quote(error: BaseException | None) -> bool:
+    """Whether a database speaks anywhere in the chain: it repeats the row that it refuses."""
+    while error is not None:
+        if type(error).__module__.partition(".")[0] in _DATABASES:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 async def answer(_: Request, error: Exception) -> JSONResponse:

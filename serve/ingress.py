@@ -70,6 +70,7 @@ def build_ingress(
     deployment = serve.deployment(
         name="Ingress",
         max_ongoing_requests=4 * settings.max_concurrent_requests,
+        max_queued_requests=2 * settings.max_concurrent_requests,  # one more is answered 503 by the proxy
         graceful_shutdown_timeout_s=settings.request_timeout_seconds,
         health_check_timeout_s=60,
         ray_actor_options={"num_cpus": 0},

@@ -62,4 +62,6 @@ def _reason(error: BaseException) -> str:
 
 def _note(done: "asyncio.Future[Captured] | Future[Captured]") -> None:
     if not done.cancelled() and (error := done.exception()):
-        log.warning("a conversation was not stored: %s", error)
+        # what a database says of a row it refuses repeats the row
+        known = isinstance(error, StoreUnavailable | CaptureFull)
+        log.warning("a conversation was not stored: %s", error if known else type(error).__name__)

@@ -20,6 +20,8 @@ class IngressLimits:
     default_tokens: int = 256
     most_tokens: int = 1024
     running_chats: int = 64
+    predictions: int = 16
+    imports: int = 2
     progress_streams: int = 16
     capture_seconds: float = 2.0
     store_seconds: float = 10.0

@@ -26,3 +26,5 @@ class LiveView:
             self.settings = await self._door.ask(lambda store: store.settings.get())
         except StoreUnavailable as error:
             log.warning("live settings not read, the last known ones hold: %s", error)
+        except Exception as error:  # noqa: BLE001 (top of the loop: one bad look must not end the looking, nor the start)
+            log.error("live settings not read, the last known ones hold: %s", type(error).__name__)

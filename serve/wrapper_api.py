@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 from fastapi import APIRouter, Request
@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from serve.answering import Answering, Reply
 from serve.bodies import body_as, documented
 from serve.errors import ApiError
-from serve.limits import IngressLimits
+from serve.limits import Gate, IngressLimits
 from serve.messages import asked
 from serve.openai_api import truth
 from serve.schema import WrapperBody
@@ -28,6 +28,9 @@ class Predicts(Protocol):
 def wrapper_routes(answering: Answering, make: Callable[[Complete], Predicts], limits: IngressLimits) -> APIRouter:
     """`make` builds the wrapper around a function that answers messages."""
     routes = APIRouter(tags=["Wrapper"])
+    gate = Gate("predictions", limits.predictions)
+    # a prediction holds its thread for the whole reply: in the default pool a few would stop the champion's follower
+    threads = ThreadPoolExecutor(limits.predictions, thread_name_prefix="predict")
 
     @routes.post("/predict", openapi_extra=documented(WrapperBody))
     @routes.post("/invoke", openapi_extra=documented(WrapperBody))
@@ -35,8 +38,11 @@ def wrapper_routes(answering: Answering, make: Callable[[Complete], Predicts], l
         """What the wrapper makes of `input`, and the version that answered for it."""
         body = await body_as(WrapperBody, request, limits.body_bytes)
         call = _Call(answering, body, limits)
+        work = make(call.complete).predict
         try:
-            output = await asyncio.to_thread(make(call.complete).predict, body.model_dump(exclude_none=True))
+            with gate.place():
+                loop = asyncio.get_running_loop()
+                output = await loop.run_in_executor(threads, work, body.model_dump(exclude_none=True))
         except ValueError as error:
             raise ApiError(422, f"input: {error}"[:500], param="input", code="invalid_value") from None
         finally:

@@ -1,5 +1,6 @@
 """Import, pages, reset and erasure of conversations over HTTP."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -192,3 +193,18 @@ async def test_an_erasure_takes_everything_of_a_user_and_names_the_versions(
 
     assert (answer["deleted"], answer["versions_affected"]) == (2, [1])
     assert [item["user_id"] for item in (await client.get(PATH)).json()["items"]] == ["bob"]
+
+
+@pytest.mark.parametrize("changes", [{"limits": IngressLimits(imports=1)}])
+async def test_one_import_too_many_is_turned_away_before_its_body_is_read(
+    api: Any, client: httpx.AsyncClient, changes: Any
+) -> None:
+    unfinished = AsgiCall(api, "POST", PATH)  # its body never comes
+    await asyncio.sleep(0)
+    refused = AsgiCall(api, "POST", PATH, [lines(row(1))])
+    await refused.task
+    unfinished.leave()
+    await unfinished.task
+
+    assert (refused.status, refused.headers["retry-after"], refused.read) == (503, "1", 0)
+    assert (await client.post(PATH, json=[row(1)])).json()["accepted"] == 1

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
 from resources.store import Store
+from serve.limits import IngressLimits
 from tests.fakes import FakeEngine, FakeFollower
 from tests.serve.asgi_call import AsgiCall
 
@@ -65,3 +67,32 @@ async def test_a_client_that_leaves_cancels_the_prediction(api: Any, engine: Fak
         await engine.ended.wait()
 
     assert store.conversations.counts().rows == 0
+
+
+@pytest.mark.parametrize("changes", [{"limits": IngressLimits(predictions=1)}])
+async def test_one_prediction_too_many_is_turned_away_and_its_place_is_free_again(
+    api: Any, client: httpx.AsyncClient, engine: FakeEngine, changes: Any
+) -> None:
+    engine.pause_after = 0
+    call = AsgiCall.json(api, "/predict", {"input": "Hi"})
+    await engine.paused.wait()
+    refused = await client.post("/predict", json={"input": "Hi"})
+    engine.go_on.set()
+    await call.task
+
+    assert (refused.status_code, refused.headers["retry-after"], call.status) == (503, "1", 200)
+    assert refused.json()["error"]["code"] == "overloaded"
+    assert (await client.post("/predict", json={"input": "Hi"})).status_code == 200
+
+
+async def test_predictions_that_wait_leave_the_default_threads_alone(api: Any, engine: FakeEngine) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    engine.pause_after = 0
+    calls = [AsgiCall.json(api, "/predict", {"input": "Hi"}) for _ in range(2)]
+    await engine.paused.wait()
+    async with asyncio.timeout(5):
+        await asyncio.to_thread(lambda: None)
+    engine.go_on.set()
+    await asyncio.gather(*(call.task for call in calls))
+
+    assert [call.status for call in calls] == [200, 200]

@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from core.verdict import Verdict
 from resources.database import Database
 from resources.event_rows import write_event
 from resources.store_errors import NotAllowed, NotFound
@@ -44,10 +43,10 @@ class Champions:
                 raise NotAllowed("Expected a reason for another champion, found none: say why")
             row = champion_row(connection, self._lineage)
             current = row.n if row else None
-            if n is not None:
-                _check_may_answer(connection, n, self._lineage, override)
             if n == current:
                 return
+            if n is not None:
+                _check_may_answer(connection, n, self._lineage, override)
             move_champion(connection, self._lineage, n)
             back = n is None or (current is not None and n < current)
             message = f"{model_name(n)} answers instead of {model_name(current)}, asked by {by}: {reason}"
@@ -102,8 +101,7 @@ def _check_may_answer(connection: Connection, n: int, lineage: str, override: bo
         raise NotFound(f"Expected a version v{n}, found none")
     if row.base_fingerprint != lineage:
         raise NotAllowed(f"Expected a version of the base that is served, found v{n} of another base")
-    if row.adapter_sha256 is None or row.state in ("failed", "abandoned"):
-        raise NotAllowed(f"Expected a trained version, found v{n} in state {row.state}")
-    passed = row.state == "promoted" or (row.verdict and Verdict.model_validate_json(row.verdict).promoted)
-    if not passed and not override:
+    if row.state not in ("promoted", "rejected"):
+        raise NotAllowed(f"Expected a version that was trained and concluded, found v{n} in state {row.state}")
+    if row.state == "rejected" and not override:
         raise NotAllowed(f"Expected a version that passed its gate, found v{n} in state {row.state}: override it")

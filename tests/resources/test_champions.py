@@ -2,7 +2,7 @@ import pytest
 
 from core.live_settings import LiveSettings
 from resources.store import NotAllowed, NotFound, Store, open_store
-from tests.resources.examples import claimed, conclude, event_types
+from tests.resources.examples import SHA, claimed, conclude, event_types, verdict
 
 
 def two_promoted(store: Store) -> None:
@@ -53,6 +53,16 @@ def test_what_was_never_trained_or_never_was_cannot_answer(store: Store) -> None
         store.champion.move(9, "now", "a person")
     with pytest.raises(NotAllowed, match="reason"):
         store.champion.move(None, "  ", "a person")
+
+
+def test_a_version_that_passed_its_gate_answers_only_once_it_is_concluded(store: Store) -> None:
+    claim = claimed(store, "a")
+    store.versions.mark_trained(claim, SHA, {})
+    store.versions.set_verdict(claim, verdict(promoted=True), "report.md")
+    with pytest.raises(NotAllowed, match="concluded, found v1 in state trained"):
+        store.champion.move(1, "now", "a person", override=True)
+    store.versions.conclude(claim, "1")
+    assert store.champion.get().n == 1
 
 
 def test_each_base_has_its_own_champion(store: Store, store_url: str) -> None:

@@ -17,19 +17,20 @@ def reconcile(
 ) -> list[str]:
     """Bring the aliases in line with the store; what was done, in sentences (empty: nothing, or the registry is away).
 
-    With `adapters_dir`, versions that were concluded while the registry was away are registered from there first.
+    With `adapters_dir`, versions that were concluded while the registry was away are registered from there first,
+    and no version becomes champion whose files are gone.
     """
     if not registry.available():
         return []
     done = _register_late(store, registry, adapters_dir) if adapters_dir else []
-    done += _follow(store, registry, production)
+    done += _follow(store, registry, production, adapters_dir)
     champion = store.champion.get()
     done += _point(registry, PREVIOUS, champion.previous)
     done += _point(registry, STAGING, _candidate(store, champion))
     return done
 
 
-def _follow(store: Store, registry: Registry, production: str) -> list[str]:
+def _follow(store: Store, registry: Registry, production: str, adapters_dir: Path | None) -> list[str]:
     champion = store.champion.get()
     observed = registry.alias(production)
     if observed == champion.n:
@@ -38,11 +39,16 @@ def _follow(store: Store, registry: Registry, production: str) -> list[str]:
         return []
     if observed == champion.alias_confirmed:
         return _write(store, registry, production, champion.n)
-    return _moved_from_outside(store, registry, production, champion, observed)
+    return _moved_from_outside(store, registry, production, champion, observed, adapters_dir)
 
 
 def _moved_from_outside(
-    store: Store, registry: Registry, production: str, champion: Champion, observed: int | None
+    store: Store,
+    registry: Registry,
+    production: str,
+    champion: Champion,
+    observed: int | None,
+    adapters_dir: Path | None,
 ) -> list[str]:
     if observed is None:
         return _put_back(
@@ -51,6 +57,9 @@ def _moved_from_outside(
     if _older_than_store(registry, champion):
         return []
     if _passed(store, observed):
+        if adapters_dir and not _kept(adapters_dir, observed):
+            why = f"the files of {_name(observed)} are no longer kept"
+            return _put_back(store, registry, production, champion, observed, why)
         try:
             store.champion.move(observed, f"alias {production} was moved to {_name(observed)} in the registry", "alias")
         except NotAllowed as refusal:
@@ -111,12 +120,17 @@ def _passed(store: Store, n: int) -> bool:
         return False
 
 
+def _kept(adapters_dir: Path, n: int) -> bool:
+    """Old versions are pruned; without its manifest a folder does not exist."""
+    return (adapters_dir / f"v{n}" / "manifest.json").is_file()
+
+
 def _register_late(store: Store, registry: Registry, adapters_dir: Path) -> list[str]:
     done = []
     for version in store.versions.history(limit=5):
         folder = adapters_dir / f"v{version.n}"
         late = version.state in ("promoted", "rejected") and version.mlflow_version is None
-        if late and (folder / "manifest.json").is_file() and registry.registered(version.n) is None:
+        if late and _kept(adapters_dir, version.n) and registry.registered(version.n) is None:
             registry.register(version.n, folder, None, registry_tags(version), None)
             done.append(f"v{version.n} registered late")
     return done

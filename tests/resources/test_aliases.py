@@ -23,6 +23,11 @@ def make_version(store: Store, n: int, *, promoted: bool, registered: str | None
     return n
 
 
+def keep_files(adapters_dir: Path, n: int) -> None:
+    (adapters_dir / f"v{n}").mkdir()
+    (adapters_dir / f"v{n}" / "manifest.json").write_text("{}", encoding="utf-8")
+
+
 @pytest.fixture
 def registry() -> FakeRegistry:
     registry = FakeRegistry()
@@ -101,6 +106,22 @@ def test_an_alias_moved_outside_to_a_rejected_version_is_put_back_with_an_event(
     assert message.endswith("moved to v2 in the registry and put back: v2 did not pass the gate")
 
 
+def test_an_alias_moved_outside_to_a_version_whose_files_are_gone_is_put_back(
+    sqlite_store: Store, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    for n in (1, 2):
+        make_version(sqlite_store, n, promoted=True)
+    aliases.reconcile(sqlite_store, registry, adapters_dir=tmp_path)
+    registry.aliases["production"] = 1
+    aliases.reconcile(sqlite_store, registry, adapters_dir=tmp_path)
+    assert (registry.aliases["production"], sqlite_store.champion.get().n) == (2, 2)
+    assert put_back_events(sqlite_store)[0].endswith("put back: the files of v1 are no longer kept")
+    keep_files(tmp_path, 1)
+    registry.aliases["production"] = 1
+    aliases.reconcile(sqlite_store, registry, adapters_dir=tmp_path)
+    assert sqlite_store.champion.get().n == 1
+
+
 def test_an_alias_removed_outside_is_put_back(sqlite_store: Store, registry: FakeRegistry) -> None:
     make_version(sqlite_store, 1, promoted=True)
     aliases.reconcile(sqlite_store, registry)
@@ -160,8 +181,7 @@ def test_a_version_concluded_while_the_registry_was_away_is_registered_from_its_
 ) -> None:
     registry = FakeRegistry()
     make_version(sqlite_store, 1, promoted=True, registered=None)
-    (tmp_path / "v1").mkdir()
-    (tmp_path / "v1" / "manifest.json").write_text("{}", encoding="utf-8")
+    keep_files(tmp_path, 1)
     done = aliases.reconcile(sqlite_store, registry, adapters_dir=tmp_path)
     assert done == ["v1 registered late", "alias production → v1"]
     assert registry.tags[1]["verdict"] == "promoted"

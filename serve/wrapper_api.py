@@ -64,6 +64,7 @@ class _Call:
         self._answering, self._body, self._limits = answering, body, limits
         self._loop = asyncio.get_running_loop()
         self._running: Future[Reply] | None = None
+        self._over = False
 
     def complete(self, messages: Sequence[dict[str, str]]) -> str:
         """Called in the wrapper's thread."""
@@ -75,10 +76,13 @@ class _Call:
             session_id=self._body.session_id,
         )
         self._running = asyncio.run_coroutine_threadsafe(self._answering.reply(self.turn), self._loop)
+        if self._over:  # the client left before there was anything to cancel
+            self._running.cancel()
         self.reply = self._running.result()
         return self.reply.text
 
     def cancel(self) -> None:
         """A client that left is not answered for."""
+        self._over = True
         if self._running:
             self._running.cancel()

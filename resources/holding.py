@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from threading import Event, Thread
 
 from resources.store import Fenced, Store, StoreError, StoreUnavailable, VersionBusy, VersionStopped
-from resources.versions import MAX_ATTEMPTS, Claim
+from resources.versions import MAX_ATTEMPTS, Claim, Version
 
 HEARTBEAT_SECONDS = 1.0
 
@@ -37,10 +37,8 @@ def go_on(store: Store, owner: str, *, dead_beat: int | None = None, lease_secon
 
 def mine(store: Store, owner: str) -> Claim | None:
     """The claim this owner holds already."""
-    version = store.versions.unfinished()
-    if version is None or version.owner != owner or version.released or version.desired == "stop":
-        return None
-    return Claim(version.n, version.fence, version.attempts, version.state, resumed=version.attempts > 1)
+    version = _held(store, owner)
+    return _claim_on(version) if version and version.desired == "run" else None
 
 
 @contextmanager
@@ -73,11 +71,23 @@ def error_class_of(error: BaseException) -> str:
     return "DATASET_ERROR" if isinstance(error, ValueError) else "UNKNOWN_ERROR"
 
 
+def _held(store: Store, owner: str) -> Version | None:
+    version = store.versions.unfinished()
+    return version if version and version.owner == owner and not version.released else None
+
+
+def _claim_on(version: Version) -> Claim:
+    return Claim(version.n, version.fence, version.attempts, version.state, resumed=version.attempts > 1)
+
+
 def _claim(store: Store, owner: str, dead_beat: int | None, lease_seconds: float) -> Claim | None:
     """Claim; where another owner holds the version and nobody watched it so far, watch it for one lease."""
     try:
         return store.versions.claim(owner, dead_beat=dead_beat)
     except VersionStopped:
+        # a person's stop is no crash: a lease left standing would cost an attempt when the version goes on
+        if held := _held(store, owner):
+            store.versions.release(_claim_on(held))
         raise
     except VersionBusy as busy:
         if dead_beat is not None or not _stays_still(store, busy, lease_seconds):

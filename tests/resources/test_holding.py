@@ -137,4 +137,18 @@ def test_a_version_a_person_stopped_is_not_taken_up(sqlite_store: Store) -> None
     with pytest.raises(VersionStopped):
         go_on(sqlite_store, "run")
     sqlite_store.versions.resume(1)
-    assert go_on(sqlite_store, "run") == claim
+    assert go_on(sqlite_store, "run").fence == claim.fence + 1
+
+
+def test_a_stop_between_two_steps_costs_no_attempt(sqlite_store: Store) -> None:
+    claim = claimed(sqlite_store)
+    with holding(sqlite_store, claim):
+        sqlite_store.versions.stop(1)
+    with pytest.raises(VersionStopped):
+        go_on(sqlite_store, "another run")
+    assert not version(sqlite_store).released, "only its owner gives the lease back"
+    with pytest.raises(VersionStopped):
+        go_on(sqlite_store, "run")
+    assert version(sqlite_store).released
+    sqlite_store.versions.resume(1)
+    assert go_on(sqlite_store, "another run").attempt == 1

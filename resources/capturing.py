@@ -14,6 +14,7 @@ from core.eligibility import Eligibility, decide
 from resources.conversation_rows import CHUNK, completing_values, is_positive, new_row, text_values
 from resources.tables import conversations, texts
 
+OF_A_KNOWN_ID = ("id", "seq", "provenance", "complete", "eligible", "reason", "rating", "thumb")
 DUPLICATE = Eligibility(eligible=False, reason="duplicate")
 
 
@@ -91,7 +92,7 @@ def _round(
 
 
 def _existing(connection: Connection, ids: Iterable[str]) -> dict[str, Row[Any]]:
-    columns = [conversations.c[name] for name in ("id", "seq", "complete", "eligible", "reason", "rating", "thumb")]
+    columns = [conversations.c[name] for name in OF_A_KNOWN_ID]
     found: dict[str, Row[Any]] = {}
     for chunk in _chunks(ids):
         query = select(*columns).where(conversations.c.id.in_(chunk))
@@ -110,8 +111,11 @@ def _insert(connection: Connection, rows: list[dict[str, Any]]) -> dict[str, int
 
 
 def _meet(connection: Connection, row: Row[Any], conversation: Conversation, hash: str) -> Captured | None:
-    """A known id: an incomplete one takes over what came since, a complete one stays. None: just deleted."""
-    if row.complete:
+    """A known id: an incomplete one takes over what came since, a complete one stays. None: just deleted.
+
+    Words of another provenance are another conversation: they would be trained on under the name of this one.
+    """
+    if row.complete or row.provenance != conversation.provenance:
         return Captured(row.id, True, True, row.eligible, row.reason)
     # locked and read again: another writer may have completed it since
     connection.execute(select(conversations.c.seq).where(conversations.c.id == row.id).with_for_update())

@@ -84,6 +84,16 @@ def test_a_reply_that_breaks_off_keeps_what_came_of_it(store: Store) -> None:
     assert (found.conversation.reply, found.conversation.complete) == ("All", False)
 
 
+def test_an_own_reply_that_broke_off_is_not_completed_by_words_of_another_provenance(store: Store) -> None:
+    one(store, conversation("c", reply="All", complete=False, provenance="self"))
+    imported = one(store, conversation("c", reply="All of it.", provenance="human"))
+    assert (imported.duplicate_id, imported.eligible, imported.reason) == (True, False, "incomplete")
+    found = store.conversations.get("c")
+    assert found is not None
+    assert (found.conversation.reply, found.conversation.provenance) == ("All", "self")
+    assert store.conversations.waiting() == 0
+
+
 def test_start_and_end_of_a_reply_may_share_a_batch(store: Store) -> None:
     start, end = conversation("c", reply="", complete=False), conversation("c", reply="All of it.")
     outcomes = store.conversations.capture([start, end, end])

@@ -19,18 +19,13 @@ from serve.schema import ChatBody
 from serve.store_door import StoreDoor
 from serve.turn import Turn
 
+_COUNT_SECONDS = 1.0
 _UNKNOWN = {"total_collected": 0, "new_data_count": 0, "should_train": False, "training_queued": False}
 
 
 def chat_routes(answering: Answering, door: StoreDoor, limits: IngressLimits) -> APIRouter:
     routes = APIRouter(tags=["Chat"])
-    last_seen: dict[str, Any] = dict(_UNKNOWN)
-
-    async def figures() -> dict[str, Any]:
-        """As the store counts them now, or as it last did: an answer does not wait for a store that is away."""
-        with contextlib.suppress(StoreUnavailable):
-            last_seen.update(await door.ask(chat_figures, seconds=limits.capture_seconds))
-        return last_seen
+    figures = _Figures(door, limits.capture_seconds)
 
     @routes.post("/chat", openapi_extra=documented(ChatBody))
     async def chat(request: Request) -> Response:
@@ -49,7 +44,7 @@ def chat_routes(answering: Answering, door: StoreDoor, limits: IngressLimits) ->
         reply = await answering.reply(turn)
         info = {
             "collected": reply.kept.collected,
-            **await figures(),
+            **await figures.now(),
             "current_version": answering.champion(),
             "eligible": reply.kept.eligible,
             "reason": reply.kept.reason,
@@ -59,3 +54,26 @@ def chat_routes(answering: Answering, door: StoreDoor, limits: IngressLimits) ->
         return JSONResponse(answer, headers=truth(reply.model, turn, reply.kept))
 
     return routes
+
+
+class _Figures:
+    """As the store counts them now, or as it last did: an answer does not wait for a store that is away.
+
+    All that was ever collected is counted once a second, so that `total_collected` may lag by that second.
+    """
+
+    def __init__(self, door: StoreDoor, seconds: float) -> None:
+        self._door, self._seconds = door, seconds
+        self._seen: dict[str, Any] = dict(_UNKNOWN)
+        self._total: int | None = None
+        self._count_at = 0.0
+
+    async def now(self) -> dict[str, Any]:
+        now, total = time.monotonic(), self._total
+        if total is None or now >= self._count_at:
+            self._count_at, total = now + _COUNT_SECONDS, None  # whoever comes meanwhile takes the old number
+        with contextlib.suppress(StoreUnavailable):
+            self._seen = await self._door.ask(lambda store: chat_figures(store, total), seconds=self._seconds)
+            if total is None:
+                self._total = self._seen["total_collected"]
+        return self._seen

@@ -69,13 +69,13 @@ def progress(store: Store) -> dict[str, Any]:
     }
 
 
-def chat_figures(store: Store) -> dict[str, Any]:
-    """What `/chat` tells of the loop beside its answer."""
-    counts, live = store.conversations.counts(), store.settings.get()
-    due = should_train(live, counts.waiting)
+def chat_figures(store: Store, total: int | None = None) -> dict[str, Any]:
+    """What `/chat` tells of the loop beside its answer; `total` spares it counting all that was ever collected."""
+    waiting, live = store.conversations.waiting(), store.settings.get()
+    due = should_train(live, waiting)
     return {
-        "total_collected": counts.total,
-        "new_data_count": counts.waiting,
+        "total_collected": store.conversations.counts().total if total is None else total,
+        "new_data_count": waiting,
         "should_train": due,
         "training_queued": due or store.triggers.next() is not None,
     }

@@ -1,12 +1,14 @@
 """`POST /chat` keeps the shape it was given."""
 
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
 from resources.store import Store
+from serve import chat_api
 from tests.fakes import FakeFollower
 
 pytestmark = pytest.mark.anyio
@@ -53,3 +55,19 @@ async def test_a_full_batch_should_train(client: httpx.AsyncClient) -> None:
     info = (await client.post("/chat", json={"message": "Hi"})).json()["mlops_info"]
 
     assert (info["new_data_count"], info["should_train"], info["training_queued"]) == (1, True, True)
+
+
+async def test_what_was_ever_collected_is_counted_once_a_second(
+    client: httpx.AsyncClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, counted, count = SimpleNamespace(now=100.0), [], store.conversations.counts
+    monkeypatch.setattr(chat_api, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(store.conversations, "counts", lambda: counted.append(clock.now) or count())
+
+    async def total() -> int:
+        return int((await client.post("/chat", json={"message": "Hi"})).json()["mlops_info"]["total_collected"])
+
+    assert [await total(), await total()] == [1, 1]
+    clock.now += 1
+    assert await total() == 3
+    assert counted == [100.0, 101.0]

@@ -12,10 +12,11 @@ Lease = Literal["alive", "dead", "released"]
 
 
 class UnfinishedVersion(Domain):
-    """A version in state open or trained: somebody works on it, or somebody has to."""
+    """A version in state open or trained: somebody works on it, or somebody has to; `lease` was judged by `beat`."""
 
     n: int = Field(ge=1)
     lease: Lease
+    beat: int = 0
     desired: Literal["run", "stop"] = "run"
     owner: str | None = None
     step: int | None = None

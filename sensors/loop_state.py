@@ -67,6 +67,7 @@ def _unfinished(store: Store, watch: LeaseWatch, version: Version) -> Unfinished
     return UnfinishedVersion(
         n=version.n,
         lease=watch.lease_of(version),
+        beat=version.beat,
         desired=version.desired,
         owner=version.owner,
         step=progress.step if progress else None,

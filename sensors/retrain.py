@@ -17,13 +17,12 @@ def retrain_at_batch_threshold(
     """Request the next version's run, or say in one sentence why not."""
     try:
         state = gather(context.instance, store, lease_watch)
-        unfinished = store.versions.unfinished()
     except StoreUnavailable as error:
         return dg.SkipReason(f"the store does not answer: {error}")
     decision = decide(state)
     if isinstance(decision, Skip):
         return dg.SkipReason(decision.reason)
     tags = {VERSION_TAG: str(decision.version), "whetstone/reason": decision.reason, "dagster/max_retries": "0"}
-    if state.unfinished and state.unfinished.lease == "dead" and unfinished and unfinished.n == decision.version:
-        tags[DEAD_BEAT_TAG] = str(unfinished.beat)
+    if state.unfinished and state.unfinished.lease == "dead":
+        tags[DEAD_BEAT_TAG] = str(state.unfinished.beat)
     return dg.RunRequest(run_key=decision.run_key, tags=tags)

@@ -4,6 +4,7 @@ import dagster as dg
 import pytest
 
 from assets.step import DEAD_BEAT_TAG, VERSION_TAG
+from resources.progress import Progress
 from resources.store import StoreUnavailable
 from sensors.loop_state import AD_HOC_JOB, gather
 from tests.sensors.conftest import Watchtower
@@ -65,6 +66,25 @@ def test_a_live_lease_is_waited_for_and_a_dead_one_taken_over(tower: Watchtower)
     request = tower.request()
     assert request.tags[DEAD_BEAT_TAG] == str(version.beat)
     assert "goes on" in request.tags["whetstone/reason"]
+
+
+def test_the_dead_beat_is_the_one_that_was_watched_even_if_it_moves_in_this_moment(
+    tower: Watchtower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tower.capture(0, 50)
+    claim = tower.store.versions.claim("a slow one")
+    assert claim is not None
+    tower.tick()
+    tower.now += 15
+    watched, latest = tower.store.versions.get(1).beat, tower.store.progress.latest
+
+    def wake_up() -> Progress | None:
+        tower.store.versions.hold(claim)
+        return latest()
+
+    monkeypatch.setattr(tower.store.progress, "latest", wake_up)
+    assert tower.request().tags[DEAD_BEAT_TAG] == str(watched)
+    assert tower.store.versions.get(1).beat > watched
 
 
 def test_a_failed_attempt_is_tried_again_after_its_pause(tower: Watchtower) -> None:

@@ -9,7 +9,7 @@ from assets.datasets import validated_dataset
 from assets.models import registered_model
 from assets.reports import evaluation_report
 from assets.step import PROGRESS_TAG, VERSION_TAG
-from resources import datasets
+from resources import datasets, folders
 from resources.trainer import TrainerFailed
 from tests.assets.conftest import Finished
 from tests.workshop import GRAPH, Workshop
@@ -92,6 +92,13 @@ def test_the_second_version_is_compared_with_the_first_and_trained_on_all(shop: 
     first, second = (shop.settings.state_dir / "datasets" / f"v{n}" for n in (1, 2))
     held_out = {c.id for c in datasets.read_held_out(first)}
     assert held_out <= {c.id for c in datasets.read_held_out(second)}, "a side once given never changes"
+
+
+def test_the_report_says_what_each_version_was_trained_from(shop: Workshop) -> None:
+    shop.store.settings.change({"start_from": "champion"}, "a person")
+    for first, found in ((0, "the base"), (60, "v1")):
+        shop.capture(first, first + 60)
+        assert f"| trained from | {found} |" in str(metadata(shop.run(), "evaluation_report")["report"])
 
 
 def test_nothing_waiting_fails_in_one_sentence(shop: Workshop) -> None:
@@ -217,3 +224,40 @@ def test_registered_model_without_a_verdict_names_what_is_missing(shop: Workshop
     shop.capture(0, 60)
     shop.run([raw_conversations, validated_dataset, lora_adapter])
     assert "materialise evaluation_report first" in shop.failure(shop.run([registered_model]))
+
+
+def test_a_champion_is_copied_before_its_successor_where_that_was_asked_for(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    shop.store.triggers.add("api", True, {"backup_existing": True})
+    assert shop.run().success, "with no champion there is nothing to copy"
+    shop.capture(60, 80)
+    shop.run()
+    backups = shop.settings.state_dir / "backups"
+    assert not backups.exists(), "nobody asked for a copy of v1"
+    shop.capture(80, 100)
+    shop.store.triggers.add("api", True, {"backup_existing": True})
+    assert shop.run().success
+    assert shop.store.champion.get().n == 3
+    original = shop.settings.state_dir / "adapters" / "v2"
+    assert [path.name for path in backups.iterdir()] == ["v2"]
+    assert folders.check(backups / "v2") == folders.check(original)
+    [event] = shop.store.events.page(type="champion_backed_up")
+    assert (event.version, event.data) == (2, {"backup": "backups/v2", "successor": 3})
+    [promoted, *_] = shop.store.events.page(type="promoted")
+    assert event.id < promoted.id, "the copy is there before the champion moves"
+
+
+def test_a_champion_that_cannot_be_copied_stays_champion(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    shop.run()
+    shop.capture(60, 80)
+    shop.store.triggers.add("api", True, {"backup_existing": True})
+    weights = shop.settings.state_dir / "adapters" / "v1" / "adapter_model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1])
+    assert "Expected SHA-256" in shop.failure(shop.run())
+    assert shop.store.champion.get().n == 1
+    weights.write_bytes(whole)
+    assert shop.run().success
+    assert shop.store.champion.get().n == 2
+    assert (shop.settings.state_dir / "backups" / "v1").is_dir()

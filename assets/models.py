@@ -34,6 +34,8 @@ def registered_model(
             curve = store.progress.curve(claim.n)
             attempt(context, lambda: tracking.log_training(run_id, training_params(manifest), curve))
         number = attempt(context, lambda: registry.register(claim.n, target, run_id, registry_tags(version), page))
+        if version.verdict.promoted:
+            back_up_champion(store, settings, claim.n)
         done = store.versions.conclude(claim, number)
         if run_id:
             attempt(context, lambda: tracking.end(run_id, "FINISHED"))
@@ -51,6 +53,19 @@ def registered_model(
             "registry_version": number or "MLflow was away; registered when it is back",
         },
     )
+
+
+def back_up_champion(store: Store, settings: Settings, successor: int) -> None:
+    """Copy the champion before `successor` takes its place, where whoever asked for the run asked for that too."""
+    champion = store.champion.get().n
+    asked = any(trigger.params.get("backup_existing") for trigger in store.triggers.of_version(successor))
+    if champion is None or not asked:
+        return
+    base = store.versions.get(champion).base_fingerprint
+    adapters.back_up(folder(settings, "adapters", champion), folder(settings, "backups", champion), base)
+    data = {"backup": f"backups/v{champion}", "successor": successor}
+    message = f"v{champion} was copied to backups/v{champion} before v{successor} takes its place"
+    store.events.add("champion_backed_up", message, champion, data)
 
 
 def pages(

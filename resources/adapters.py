@@ -1,6 +1,8 @@
 """Adapter folders: what may be published and what may be loaded. Safetensors and JSON only, checked without torch."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,19 @@ def verify(folder: Path, base_fingerprint: str) -> Manifest:
     _check_config(folder / CONFIG)
     _check_weights(folder / WEIGHTS)
     return manifest
+
+
+def back_up(folder: Path, target: Path, base_fingerprint: str) -> Manifest:
+    """A whole copy of `folder` at `target`, which is kept if it is whole already; AdapterRefused as by `verify`."""
+    manifest = verify(folder, base_fingerprint)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = target.with_name(f"{target.name}.tmp-{os.getpid()}")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
+    for name in manifest.files:
+        shutil.copyfile(folder / name, staging / name)
+    folders.publish(staging, target, manifest)
+    return verify(target, base_fingerprint)
 
 
 def _check_config(path: Path) -> None:

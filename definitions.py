@@ -15,6 +15,7 @@ from assets.reports import evaluation_report
 from resources import base_model
 from resources.chat_tokenizer import ChatTokenizer, chat_tokenizer
 from resources.lease_watch import LeaseWatch
+from resources.mlflow_store import shown
 from resources.registry import MlflowRegistry
 from resources.settings import ROOT, Settings, read_settings
 from resources.store import Store, open_store
@@ -58,7 +59,7 @@ def mlflow_resources(settings: Settings) -> dict[str, MlflowTracking | MlflowReg
     """Both sides of MLflow on the same experiment."""
     uri, name = settings.mlflow_tracking_uri, settings.mlflow_model_name
     experiment = experiment_of(settings)
-    pages = uri if uri.startswith("http") else f"http://127.0.0.1:{settings.mlflow_port}"
+    pages = shown(uri) if uri.startswith("http") else f"http://127.0.0.1:{settings.mlflow_port}"
     return {
         "tracking": MlflowTracking(uri, experiment, name, pages),
         "registry": MlflowRegistry(uri, name, experiment),

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 
 from deploy import dagster_home
+from resources.mlflow_store import shown
 from resources.settings import ROOT, Settings
 
 LOCAL = "127.0.0.1"
@@ -56,7 +57,7 @@ def pages(settings: Settings) -> dict[str, str]:
     return {
         "Whetstone": f"http://{_reachable(settings.host)}:{settings.fastapi_port}",
         "Dagster": f"http://{LOCAL}:{settings.dagster_port}",
-        "MLflow": uri if uri.startswith("http") else f"http://{LOCAL}:{settings.mlflow_port}",
+        "MLflow": shown(uri) if uri.startswith("http") else f"http://{LOCAL}:{settings.mlflow_port}",
     }
 
 

@@ -32,7 +32,8 @@ def sqlite_path(tracking_uri: str) -> Path | None:
 def shown(tracking_uri: str) -> str:
     """The address without user and password."""
     parts = urlsplit(tracking_uri)
-    return tracking_uri if parts.hostname is None else f"{parts.scheme}://{parts.hostname}:{parts.port or ''}"
+    _, at, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=host).geturl() if at else tracking_uri
 
 
 def available(tracking_uri: str) -> bool:
@@ -100,7 +101,9 @@ def translated(tracking_uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise MlflowUnavailable(f"MLflow at {shown(tracking_uri)} refused: {first_line}") from error
+        where = shown(tracking_uri)
+        said = first_line.replace(tracking_uri.rstrip("/"), where.rstrip("/"))  # MLflow names the address it asked
+        raise MlflowUnavailable(f"MLflow at {where} refused: {said}") from error
 
 
 def _client(uri: str) -> Any:

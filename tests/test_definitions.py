@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 import definitions
-from resources.settings import ROOT
+from resources.settings import ROOT, Settings
+from resources.tracking import MlflowTracking
 
 HEAVY = ("torch", "transformers", "peft", "vllm", "mlflow", "dagster_mlflow", "matplotlib", "duckdb", "pandas", "ray")
 
@@ -84,3 +85,10 @@ def test_the_instance_keeps_everything_under_var_and_sends_nothing() -> None:
     folders += [config[part]["config"]["base_dir"] for part in ("local_artifact_storage", "compute_logs")]
     assert all(folder.split("/")[:2] == ["var", "dagster"] for folder in folders)
     assert "run_retries" not in config
+
+
+def test_links_to_mlflow_hold_neither_user_nor_password() -> None:
+    settings = Settings(mlflow_tracking_uri="http://ann:secret@mlflow.example:5000", _env_file=None)
+    tracking = definitions.mlflow_resources(settings)["tracking"]
+    assert isinstance(tracking, MlflowTracking)
+    assert tracking.model_url("3").startswith("http://mlflow.example:5000/#/models/")

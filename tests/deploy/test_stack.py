@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from deploy import processes, stack_record
-from deploy.services import Service, services
+from deploy.services import Service, pages, services
 from deploy.stack import ENDING, Stack, StackFailed, interrupted_by_signals
 from resources.settings import ROOT, Settings
 
@@ -264,3 +264,8 @@ def test_a_terminal_that_is_gone_leaves_neither_processes_nor_a_held_folder(sett
     assert processes.marked(mark) == []
     with Stack(settings, parts=[], say=lambda line: None):
         pass  # the folder is free again
+
+
+def test_the_page_of_mlflow_is_shown_without_user_and_password(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path, mlflow_tracking_uri="https://ann:secret@mlflow.example/ml")
+    assert pages(settings)["MLflow"] == "https://mlflow.example/ml"

@@ -62,7 +62,15 @@ def test_a_server_that_does_not_answer_is_unavailable_within_seconds() -> None:
 
 
 def test_user_and_password_are_never_shown() -> None:
-    assert mlflow_store.shown("http://ann:secret@mlflow.example:5000/x") == "http://mlflow.example:5000"
+    assert mlflow_store.shown("http://ann:secret@mlflow.example:5000/x") == "http://mlflow.example:5000/x"
+    assert mlflow_store.shown("https://mlflow.example") == "https://mlflow.example"
     with pytest.raises(MlflowUnavailable) as caught:
         mlflow_store.client("http://ann:secret@127.0.0.1:9")
     assert "secret" not in str(caught.value)
+
+
+def test_what_mlflow_says_of_its_address_is_told_without_the_password() -> None:
+    uri = "http://ann:secret@mlflow.example:5000/"
+    with pytest.raises(MlflowUnavailable) as caught, mlflow_store.translated(uri):
+        raise OSError(f"API request to {uri}api failed")
+    assert "API request to http://mlflow.example:5000/api failed" in str(caught.value)

@@ -13,6 +13,7 @@ from typing import Any
 from core.manifest import MANIFEST_NAME
 from resources.champions import Champion
 from resources.store import NotFound, Store, StoreUnavailable
+from serve.adapter_names import AdapterNames
 from serve.engine import VERSION_NAME
 from serve.engine_client import BASE, AdapterNotServed, EngineClient, EngineUnavailable
 
@@ -49,6 +50,7 @@ class ChampionFollower:
         self.settled = asyncio.Event()
         self._store, self._engine, self._lineage, self._interval = store, engine, lineage, interval_seconds
         self._adapters, self._file = state_dir / "adapters", state_dir / "champion.json"
+        self._on_disk = AdapterNames(self._adapters, lineage)
         self._served: Champion | LastChampion | None = None
         self._failing: tuple[int | None, str] | None = None
         self._delay, self._not_before = _FIRST_RETRY_SECONDS, 0.0
@@ -64,6 +66,7 @@ class ChampionFollower:
 
     async def follow_once(self) -> None:
         """One look at the champion, and a swap where it moved."""
+        await asyncio.to_thread(self._on_disk.look)
         wanted = await self._wanted()
         if wanted is None or not self._due(wanted):
             return
@@ -91,10 +94,8 @@ class ChampionFollower:
         raise UnknownModel(f"Expected one of {', '.join(self.names())}, found {model!r}.")
 
     def names(self) -> list[str]:
-        """Every name `resolve` accepts, for `/v1/models`."""
-        folders = self._adapters.glob(f"v*/{MANIFEST_NAME}")
-        versions = (path.parent.name for path in folders if VERSION_NAME.fullmatch(path.parent.name))
-        return [PRODUCTION, BASE, *sorted(versions, key=lambda name: int(name[1:]))]
+        """Every name `resolve` accepts, for `/v1/models`; as of the last look."""
+        return [PRODUCTION, BASE, *self._on_disk.names]
 
     async def _wanted(self) -> Champion | LastChampion | None:
         try:

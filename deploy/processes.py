@@ -58,11 +58,15 @@ def marked(mark: str) -> list[psutil.Process]:
 def end(
     leaders: Iterable[int] = (), *, known: Iterable[psutil.Process] = (), mark: str | None = None, grace: float = 30
 ) -> int:
-    """Ends the leaders' groups, then what is left of theirs, of `known` and of `mark`; how many had to be killed."""
+    """Ends the leaders, then what is left of theirs, of `known` and of `mark`; how many had to be killed.
+
+    A leader is asked alone: Ray's own processes, told at the same time, would be gone before it could drain.
+    """
     leaders = list(leaders)
     ours = {process for pid in leaders for process in tree(pid)} | set(known)
     for pid in leaders:
-        _signal_group(pid, signal.SIGTERM)
+        with suppress(psutil.NoSuchProcess):
+            _signal(psutil.Process(pid), signal.SIGTERM)
     _wait([member for pid in leaders for member in tree(pid)[:1]], None, grace)
     if leaders:
         _wait(_rest(ours, mark), mark, min(_ORPHAN_SECONDS, grace / 5))
@@ -96,11 +100,6 @@ def _alive(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     return False
-
-
-def _signal_group(pid: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(pid, number)
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:

@@ -170,6 +170,17 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def test_what_waits_before_the_ingress_is_bounded(tmp_path: Path) -> None:
+    from ray import serve
+
+    from serve.ingress import build_ingress
+
+    settings = read_settings(state_dir=tmp_path, base_model=str(_model(tmp_path)), max_concurrent_requests=3)
+    engine = serve.deployment(name="Engine")(SlowEngine).bind()
+    ingress = build_ingress(engine, settings, [])._bound_deployment
+    assert (ingress.max_ongoing_requests, ingress._deployment_config.max_queued_requests) == (12, 6)
+
+
 def _model(state: Path) -> Path:
     """A folder that has a fingerprint; nobody loads it."""
     folder = state / "model"

@@ -1,5 +1,6 @@
 """lora_adapter: trained by a process of its own, on the dataset of this version."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,16 +13,24 @@ from assets.live import LiveProgress
 from assets.mlflow_run import attempt, mlflow_run
 from assets.step import POOL, folder, step
 from core.manifest import Manifest
+from core.verdict import Verdict
 from resources import adapters, plots
 from resources.report import picture, table
 from resources.settings import Settings
 from resources.store import Store
 from resources.tracking import Tracking
 from resources.trainer import Trainer
+from resources.versions import Claim, Version
 
 
 @dg.asset(
-    deps=[validated_dataset], pool=POOL, group_name="loop", kinds={"pytorch", "mlflow"}, check_specs=ADAPTER_CHECKS
+    deps=[validated_dataset],
+    pool=POOL,
+    group_name="loop",
+    kinds={"pytorch", "mlflow"},
+    check_specs=ADAPTER_CHECKS,
+    # without an adapter the steps after it are skipped
+    output_required=False,
 )
 def lora_adapter(
     context: dg.AssetExecutionContext,
@@ -29,9 +38,45 @@ def lora_adapter(
     settings: dg.ResourceParam[Settings],
     trainer: dg.ResourceParam[Trainer],
     tracking: dg.ResourceParam[Tracking],
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     """The LoRA adapter of this version; an interrupted training goes on from its checkpoint."""
-    with step(context, store, settings) as claim, mlflow_run(context, store, settings, tracking, claim) as run_id:
+    with step(context, store, settings) as claim:
+        rejected = reject_without_data(store, settings, claim)
+        made = None if rejected else train(context, store, settings, trainer, tracking, claim)
+    if made:
+        yield made
+    else:
+        yield from adapter_checks([])
+
+
+def reject_without_data(store: Store, settings: Settings, claim: Claim) -> bool:
+    """End a version whose training side is empty as rejected; to train it again would find nothing again."""
+    version = store.versions.get(claim.n)
+    if version.state != "open" or not nothing_to_train_on(store, version):
+        return False
+    reason = f"not enough evidence: no conversation of v{claim.n} is left to train on, all are rejected or held out"
+    verdict = Verdict(promoted=False, reasons=(reason,), checks=(), thresholds=settings.gate_thresholds())
+    store.versions.reject_untrained(claim, verdict)
+    return True
+
+
+def nothing_to_train_on(store: Store, version: Version) -> bool:
+    """From the base it trains on all accepted conversations so far, from a champion on its own alone."""
+    if version.starts_from is None:
+        return version.counts.get("train") == 0
+    return not any(row.side == "train" and not row.rejected for row in store.versions.rows(version.n))
+
+
+def train(
+    context: dg.AssetExecutionContext,
+    store: Store,
+    settings: Settings,
+    trainer: Trainer,
+    tracking: Tracking,
+    claim: Claim,
+) -> dg.MaterializeResult:
+    """Run the trainer unless it is done, and show what came of it."""
+    with mlflow_run(context, store, settings, tracking, claim) as run_id:
         version = store.versions.get(claim.n)
         target = folder(settings, "adapters", claim.n)
         if version.state == "open":

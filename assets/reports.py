@@ -64,18 +64,12 @@ def story(evaluation: Evaluation, verdict: Verdict, version: Version, store: Sto
         {
             "base model": version.base_fingerprint,
             "compared with": "the base" if evaluation.champion is None else f"v{evaluation.champion}",
-            "trained from": trained_from(version),
+            "trained from": "the base" if version.starts_from is None else f"v{version.starts_from}",
             "dataset": version.dataset_hash,
             "adapter": version.adapter_sha256,
             "MLflow run": version.mlflow_run_id,
         },
     )
-
-
-def trained_from(version: Version) -> str:
-    """The base too where the champion was asked for and there was none."""
-    from_champion = version.settings.get("start_from") == "champion" and version.parent is not None
-    return f"v{version.parent}" if from_champion else "the base"
 
 
 def losses(evaluation: Evaluation) -> dict[str, float]:

@@ -101,7 +101,7 @@ def _check_may_answer(connection: Connection, n: int, lineage: str, override: bo
         raise NotFound(f"Expected a version v{n}, found none")
     if row.base_fingerprint != lineage:
         raise NotAllowed(f"Expected a version of the base that is served, found v{n} of another base")
-    if row.state not in ("promoted", "rejected"):
+    if row.adapter_sha256 is None or row.state not in ("promoted", "rejected"):
         raise NotAllowed(f"Expected a version that was trained and concluded, found v{n} in state {row.state}")
     if row.state == "rejected" and not override:
         raise NotAllowed(f"Expected a version that passed its gate, found v{n} in state {row.state}: override it")

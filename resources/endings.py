@@ -33,7 +33,8 @@ def conclude_version(
         error_class=None,
     )
     data = {"reasons": list(verdict.reasons), "override_reason": override_reason}
-    write_event(connection, "run_completed", f"v{row.n} is trained and judged", row.n)
+    done = "is trained and judged" if row.adapter_sha256 else "is judged untrained"
+    write_event(connection, "run_completed", f"v{row.n} {done}", row.n)
     if promoted:
         move_champion(connection, row.base_fingerprint, row.n)
         write_event(connection, "promoted", f"v{row.n} is promoted: {_why(verdict, override_reason)}", row.n, data)

@@ -65,6 +65,11 @@ class Version:
         return self.state in ("open", "trained")
 
     @property
+    def starts_from(self) -> int | None:
+        """The version whose adapter it goes on from; None: the base, also where there was no champion."""
+        return self.parent if self.settings.get("start_from") == "champion" else None
+
+    @property
     def backoff_seconds(self) -> float:
         """How long after a failed attempt an observer waits, on its own monotonic clock; 0 after a clean release."""
         if not (self.unfinished and self.released and self.error):

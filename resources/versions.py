@@ -127,13 +127,22 @@ class Versions:
 
         def work(connection: Connection) -> None:
             check_held(connection, claim, "trained")
-            values = {"verdict": verdict.model_dump_json(), "report_path": report_path}
-            connection.execute(update(versions).where(versions.c.n == claim.n).values(**values))
-            said = "promote" if verdict.promoted else "reject"
-            data = {"promoted": verdict.promoted, "reasons": list(verdict.reasons)}
-            write_event(connection, "verdict", f"The gate says {said} v{claim.n}", claim.n, data)
+            _write_verdict(connection, claim.n, verdict, report_path)
 
         self._database.write(work)
+
+    def reject_untrained(self, claim: Claim, verdict: Verdict) -> Version:
+        """open to rejected, where nothing is left to train on: its conversations stay claimed."""
+        if verdict.promoted:
+            raise ValueError(f"Expected a rejecting verdict of v{claim.n}, which has no adapter, found a promoting one")
+
+        def work(connection: Connection) -> Version:
+            check_held(connection, claim, "open")
+            _write_verdict(connection, claim.n, verdict, None)
+            conclude_version(connection, version_row(connection, claim.n), None, None)
+            return version_of(version_row(connection, claim.n))
+
+        return self._database.write(work)
 
     def conclude(self, claim: Claim, mlflow_version: str | None, override_reason: str | None = None) -> Version:
         """trained to promoted, which moves the champion, or to rejected; NotAllowed without a verdict."""
@@ -229,6 +238,14 @@ def _unfinished(connection: Connection, n: int) -> Row[Any]:
     if not row.in_flight:
         raise NotAllowed(f"Expected v{n} to be unfinished, found it {row.state}")
     return row
+
+
+def _write_verdict(connection: Connection, n: int, verdict: Verdict, report_path: str | None) -> None:
+    values = {"verdict": verdict.model_dump_json(), "report_path": report_path}
+    connection.execute(update(versions).where(versions.c.n == n).values(**values))
+    said = "promote" if verdict.promoted else "reject"
+    data = {"promoted": verdict.promoted, "reasons": list(verdict.reasons)}
+    write_event(connection, "verdict", f"The gate says {said} v{n}", n, data)
 
 
 def _write_screening(

@@ -10,6 +10,7 @@ from assets.models import registered_model
 from assets.reports import evaluation_report
 from assets.step import PROGRESS_TAG, VERSION_TAG
 from resources import datasets, folders
+from resources.store import NotAllowed
 from resources.trainer import TrainerFailed
 from tests.assets.conftest import Finished
 from tests.workshop import GRAPH, Workshop
@@ -209,6 +210,27 @@ def test_rejected_conversations_are_counted_by_reason_and_kept_out(shop: Worksho
     assert "| unclosed_code_fence | 3 |" in str(data["rejection_reasons"])
     assert "| too_many_tokens | 1 |" in str(data["rejection_reasons"])
     assert shop.store.versions.get(1).counts["reasons"] == {"unclosed_code_fence": 3, "too_many_tokens": 1}
+
+
+@pytest.mark.parametrize("start_from", ["base", "champion"])
+def test_a_version_without_anything_to_train_on_is_rejected_in_a_green_run(shop: Workshop, start_from: str) -> None:
+    if start_from == "champion":
+        shop.capture(100, 160)
+        shop.run()
+        shop.store.settings.change({"start_from": "champion"}, "a person")
+    shop.trainer.ran.clear()
+    shop.capture(0, 5, reply="```unclosed")
+    result = shop.run()
+    assert result.success
+    n = 2 if start_from == "champion" else 1
+    version = shop.store.versions.get(n)
+    assert (version.state, version.attempts, version.adapter_sha256) == ("rejected", 1, None)
+    assert version.verdict is not None
+    assert "not enough evidence" in version.verdict.reasons[0]
+    assert shop.trainer.ran == []
+    assert (shop.store.conversations.waiting(), len(shop.store.versions.rows(n))) == (0, 5), "they stay claimed"
+    with pytest.raises(NotAllowed, match="trained"):
+        shop.store.champion.move(n, "I like it", "a person", override=True)
 
 
 def test_an_ad_hoc_run_meeting_a_live_lease_says_who_holds_it(shop: Workshop) -> None:

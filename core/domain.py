@@ -22,7 +22,10 @@ def check_text(value: object) -> object:
 
 
 def _in_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("Expected a time of the years 1 to 9999 in UTC, found one beyond") from None
 
 
 Text = Annotated[str, BeforeValidator(check_text)]

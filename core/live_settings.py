@@ -1,5 +1,6 @@
 """Settings that can be changed while the loop runs; they count from the next tick."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -8,6 +9,8 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from core.domain import Domain
 from core.recipe import StartFrom
+
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII | re.IGNORECASE)
 
 AnswerWith = Literal["student", "teacher", "auto"]
 
@@ -33,9 +36,9 @@ class LiveSettings(Domain):
     def _is_http(cls, url: SecretStr | None) -> SecretStr | None:
         if url is None or not url.get_secret_value():
             return None
-        parts = urlsplit(url.get_secret_value())
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("Expected an http or https address with a host for finetune_webhook_url")
+        if not _is_web_address(url.get_secret_value()):
+            expected = "an http or https address with a valid host, without spaces, of at most 2048 characters"
+            raise ValueError(f"Expected {expected} for finetune_webhook_url")
         return url
 
     def changed(self, partial: Mapping[str, Any]) -> "LiveSettings":
@@ -53,3 +56,23 @@ class LiveSettings(Domain):
             **self.model_dump(exclude={"finetune_webhook_url"}),
             "finetune_webhook_set": bool(self.finetune_webhook_url),
         }
+
+
+def _is_web_address(url: str) -> bool:
+    if len(url) > 2048 or not url.isprintable() or " " in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:  # a port that is none, or half an IPv6 address
+        return False
+    return parts.scheme in {"http", "https"} and port != 0 and (":" in host or _is_host_name(host))
+
+
+def _is_host_name(host: str) -> bool:
+    """Labels of 1 to 63 letters, digits, - and _; one in another script counts as it is sent."""
+    try:
+        name = host.encode("idna").decode("ascii") if not host.isascii() else host
+    except UnicodeError:
+        return False
+    return len(name) <= 253 and all(_LABEL.fullmatch(label) for label in name.removesuffix(".").split("."))

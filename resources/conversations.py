@@ -30,7 +30,7 @@ __all__ = [
 Item = TypeVar("Item")
 
 # an own reply without feedback is kept, not filtered: a thumb makes it eligible
-FILTERED = ("duplicate", "provenance")
+FILTERED = ("duplicate", "provenance", "superseded")
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, select
 
 from core.conversation import Conversation
 from resources.conversation_rows import CHUNK, in_no_version, with_texts
 from resources.event_rows import write_event
-from resources.tables import conversations, feedback, triggers, units, utc_now, versions
+from resources.tables import conversations, feedback, units, versions
+from resources.times import moment
+from resources.waiting_triggers import cancel_waiting, cancel_when_nothing_waits
 
 FEEDBACK_FIELDS = ("rating", "thumb", "comment", "corrected_reply")
 
@@ -38,11 +40,10 @@ def clear_waiting(connection: Connection, backup: Path | None) -> Cleared:
         deleted = connection.execute(delete(conversations).where(in_no_version())).rowcount
     else:
         deleted = _move_to(connection, backup)
-    waiting = update(triggers).where(triggers.c.version.is_(None), triggers.c.cancelled_at.is_(None))
-    connection.execute(waiting.values(cancelled_at=utc_now()))
     message = f"{deleted} conversations in no version were deleted{f', kept in {backup.name}' if backup else ''}"
     data = {"deleted": deleted, "backup": backup.name if backup else None}
     write_event(connection, "conversations_cleared", message, data=data)
+    cancel_waiting(connection)
     return Cleared(deleted, backup)
 
 
@@ -56,6 +57,7 @@ def erase_user(connection: Connection, user_id: str) -> Erased:
     _forget_units(connection, [f"user:{user_id}", *(f"thread:{row.thread_id or row.id}" for row in gone)])
     data = {"deleted": len(gone), "versions": list(affected)}
     write_event(connection, "user_erased", f"{len(gone)} conversations of a user were erased", data=data)
+    cancel_when_nothing_waits(connection)
     return Erased(len(gone), affected)
 
 
@@ -90,7 +92,7 @@ def _move_to(connection: Connection, backup: Path) -> int:
 
 def _line(row: Row[Any], said: list[dict[str, Any]]) -> dict[str, Any]:
     fields = {name: getattr(row, name) for name in Conversation.model_fields}
-    text = {**fields, "created_at": row.created_at.isoformat()}
+    text = {**fields, "created_at": moment(row.created_at)}
     return {"conversation": text, "eligible": row.eligible, "reason": row.reason, "feedback": said}
 
 

@@ -47,9 +47,9 @@ class Events:
         """Write an event; those of `WEBHOOK_TYPES` go to the outbox in the same transaction."""
         return _event(self._database.write(lambda c: write_event(c, type, message, version, data)))
 
-    def page(self, limit: int = 50, after: int | None = None, type: str | None = None) -> list[Event]:
-        """Newest first; with `after`, the ones that follow that id, oldest first."""
-        query = select(events).limit(limit)
+    def page(self, limit: int = 50, after: int | None = None, type: str | None = None, offset: int = 0) -> list[Event]:
+        """Newest first; with `after`, the ones that follow that id, oldest first; `offset` of them left out."""
+        query = select(events).limit(limit).offset(offset)
         if type is not None:
             query = query.where(events.c.type == type)
         if after is None:

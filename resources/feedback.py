@@ -1,18 +1,24 @@
 """What a person says of a reply."""
 
+import re
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
-from sqlalchemy import Connection, Row, insert, select
+from pydantic import Field, field_validator, model_validator
+from sqlalchemy import Connection, Row, insert, select, update
 
 from core.conversation import Conversation
 from core.domain import Domain, Identifier, Text
 from core.eligibility import Eligibility, decide
 from resources.capturing import capture_batch, known_hashes, make_eligible
-from resources.conversation_rows import conversation_of, is_positive, with_texts
+from resources.conversation_rows import conversation_of, is_positive, waits, with_texts
 from resources.store_errors import NotFound
 from resources.tables import conversations, utc_now
 from resources.tables import feedback as table
+from resources.waiting_triggers import cancel_when_nothing_waits
+
+SUPERSEDED = "superseded"
+_CORRECTION = re.compile(r"\.corrected(\.\d+)?")
 
 
 class Feedback(Domain):
@@ -23,6 +29,13 @@ class Feedback(Domain):
     thumb: Literal[-1, 1] | None = None
     comment: Text | None = Field(default=None, max_length=10_000)
     corrected_reply: Text | None = None
+
+    @field_validator("corrected_reply")
+    @classmethod
+    def _is_no_blank(cls, reply: str | None) -> str | None:
+        if reply is not None and not reply.strip():
+            raise ValueError("expected text, found none")
+        return reply
 
     @model_validator(mode="after")
     def _says_something_once(self) -> Self:
@@ -58,6 +71,8 @@ def save_feedback(connection: Connection, feedback: Feedback) -> FeedbackSaved:
     ).scalar_one()
     decision = _rate(connection, row, feedback)
     corrected = _correct(connection, row, feedback.corrected_reply) if feedback.corrected_reply is not None else None
+    if row.eligible and not decision.eligible:
+        cancel_when_nothing_waits(connection)
     return FeedbackSaved(
         id=saved, conversation_id=row.id, eligible=decision.eligible, reason=decision.reason, corrected_id=corrected
     )
@@ -68,7 +83,7 @@ def _rate(connection: Connection, row: Row[Any], feedback: Feedback) -> Eligibil
     standing = Eligibility(eligible=row.eligible, reason=row.reason)
     if feedback.rating is None and feedback.thumb is None:
         return standing
-    if row.version is None:
+    if row.version is None and row.reason != SUPERSEDED:
         taken = not row.eligible and row.hash in known_hashes(connection, [row.hash])
         standing = decide(conversation_of(row), hash_known=taken, positive_feedback=feedback.positive)
     values = {"rating": feedback.rating, "thumb": feedback.thumb}
@@ -76,13 +91,14 @@ def _rate(connection: Connection, row: Row[Any], feedback: Feedback) -> Eligibil
 
 
 def _correct(connection: Connection, row: Row[Any], reply: str) -> str:
-    """A conversation of its own, in the thread of the first; a later correction gets a number."""
+    """A conversation of its own, in the thread of the first; a later one gets a number and replaces those that wait."""
     original = conversation_of(row)
     like = conversations.c.id.like(f"{_escaped(row.id)}.corrected%", escape="\\")
-    earlier = len(connection.execute(select(conversations.c.seq).where(like)).all())
+    earlier = connection.execute(select(conversations.c.id).where(like)).scalars().all()
+    _supersede(connection, [id for id in earlier if _CORRECTION.fullmatch(id.removeprefix(row.id))])
     corrected = Conversation(
         **original.model_dump(exclude={"id", "messages", "reply", "provenance", "thread_id", "complete", "created_at"}),
-        id=f"{row.id}.corrected" + (f".{earlier + 1}" if earlier else ""),
+        id=f"{row.id}.corrected" + (f".{len(earlier) + 1}" if earlier else ""),
         messages=original.messages,
         reply=reply,
         provenance="self_edited",
@@ -92,6 +108,12 @@ def _correct(connection: Connection, row: Row[Any], reply: str) -> str:
     )
     capture_batch(connection, [corrected])
     return corrected.id
+
+
+def _supersede(connection: Connection, ids: Sequence[str]) -> None:
+    """Earlier corrections of the same turn are not trained on beside the latest; what a version has stays in it."""
+    theirs = conversations.c.id.in_(ids) & (conversations.c.provenance == "self_edited")
+    connection.execute(update(conversations).where(theirs, waits()).values(eligible=False, reason=SUPERSEDED))
 
 
 def _escaped(text: str) -> str:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, insert, select, update
 
 from resources.database import Database
 from resources.event_rows import write_event
 from resources.tables import triggers, utc_now
+from resources.waiting_triggers import waiting_triggers
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,16 @@ class Triggers:
         self._database = database
 
     def add(self, kind: str, force: bool, params: Mapping[str, Any], idempotency_key: str | None = None) -> Trigger:
-        """Ask for a version; an equal request that waits, or one with the same key, is given back instead."""
+        """Ask for a version; one of that kind and force that waits, or one with the same key, is given back instead.
+
+        A request that waits takes over what else is wished; a key always stands for one request of its own.
+        """
 
         def work(connection: Connection) -> Trigger:
-            same = _same(connection, kind, force, dict(params), idempotency_key)
+            same = _same(connection, kind, force, idempotency_key)
             if same is not None:
-                return _trigger(same, created=False)
+                wished = same if idempotency_key else _with_wishes(connection, same, params)
+                return _trigger(wished, created=False)
             row = connection.execute(
                 insert(triggers)
                 .values(
@@ -56,7 +61,7 @@ class Triggers:
 
     def next(self) -> Trigger | None:
         """The one that waits: a forced one first, then the oldest."""
-        query = _waiting().order_by(triggers.c.force.desc(), triggers.c.id).limit(1)
+        query = waiting_triggers().order_by(triggers.c.force.desc(), triggers.c.id).limit(1)
         row = self._database.read(lambda c: c.execute(query).first())
         return _trigger(row) if row else None
 
@@ -70,15 +75,18 @@ class Triggers:
         return [_trigger(row) for row in self._database.read(lambda c: c.execute(query).all())]
 
 
-def _same(connection: Connection, kind: str, force: bool, params: dict[str, Any], key: str | None) -> Row[Any] | None:
+def _same(connection: Connection, kind: str, force: bool, key: str | None) -> Row[Any] | None:
     if key is not None:
         return connection.execute(select(triggers).where(triggers.c.idempotency_key == key)).first()
-    query = _waiting().where(triggers.c.kind == kind, triggers.c.force == force).order_by(triggers.c.id)
-    return next((row for row in connection.execute(query) if row.params == params), None)
+    equal = waiting_triggers().where(triggers.c.kind == kind, triggers.c.force == force)
+    return connection.execute(equal.order_by(triggers.c.id).limit(1)).first()
 
 
-def _waiting() -> Any:
-    return select(triggers).where(triggers.c.version.is_(None), triggers.c.cancelled_at.is_(None))
+def _with_wishes(connection: Connection, row: Row[Any], params: Mapping[str, Any]) -> Row[Any]:
+    """What was wished once stays wished; what is wished now comes to it."""
+    both = {**params, **{name: value for name, value in row.params.items() if value}}
+    mine = update(triggers).where(triggers.c.id == row.id).values(params=both)
+    return connection.execute(mine.returning(*triggers.c)).one()
 
 
 def _trigger(row: Row[Any], created: bool = False) -> Trigger:

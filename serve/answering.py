@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -18,6 +19,8 @@ from serve.live_view import LiveView
 from serve.metrics import Metrics
 from serve.teacher import Teacher
 from serve.turn import DONE, Draft, Turn, event, events
+
+_TOO_LONG = re.compile(r"maximum (context|model) length", re.IGNORECASE)
 
 
 class Follower(Protocol):
@@ -220,6 +223,8 @@ def _refusal(status: int, body: dict[str, Any]) -> ApiError:
     error: dict[str, Any] = found if isinstance(found, dict) else {}
     code = error.get("code") if isinstance(error.get("code"), str) else None
     said = str(error.get("message", "")).partition("input_value")[0][:500]  # what follows would quote the request
+    if 400 <= status < 500 and _TOO_LONG.search(said):
+        return ApiError(status, said, param="messages", code="context_length_exceeded")
     if 400 <= status < 500:
         return ApiError(status, said or "The engine refused the request", param=error.get("param"), code=code)
     if status == 503:

@@ -13,6 +13,7 @@ from serve.errors import ApiError, invalid
 Model = TypeVar("Model", bound=BaseModel)
 
 MAX_DEPTH = 32
+_MOST_DIGITS = 1000  # far beyond every field, and below what Python refuses in words of its own
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -39,25 +40,26 @@ def _too_large(limit: int) -> ApiError:
     return ApiError(413, f"Expected a body of at most {limit} bytes, found a larger one", code="body_too_large")
 
 
-def parse_json(data: bytes, where: str = "the body") -> Any:
-    """Strict JSON: UTF-8, no NaN or Infinity, no key twice, no lone surrogate, at most 32 levels deep."""
+def parse_json(data: bytes, where: str = "the body", *, expected: str = "JSON", line: int = 0) -> Any:
+    """Strict JSON: UTF-8, no NaN or Infinity, no key twice, no lone surrogate, at most 32 levels; from line `line`."""
     try:
         value = json.loads(
             data.decode("utf-8-sig"),
             parse_constant=_no_constant,
             parse_float=_finite,
+            parse_int=_whole,
             object_pairs_hook=_no_key_twice,
         )
     except RecursionError:
         raise _too_deep(where) from None
     except json.JSONDecodeError as error:
-        found = f"{error.msg} at line {error.lineno} column {error.colno}"
-        raise ApiError(400, f"Expected JSON in {where}, found {found}", code="invalid_json") from None
+        found = f"{error.msg} at line {line or error.lineno} column {error.colno}"
+        raise ApiError(400, f"Expected {expected} in {where}, found {found}", code="invalid_json") from None
     except UnicodeDecodeError as error:
         found = f"an invalid byte at {error.start}"
         raise ApiError(400, f"Expected UTF-8 in {where}, found {found}", code="invalid_json") from None
     except ValueError as error:
-        raise ApiError(400, f"Expected JSON in {where}, found {error}", code="invalid_json") from None
+        raise ApiError(400, f"Expected {expected} in {where}, found {error}", code="invalid_json") from None
     _check_depth(value, data, where)
     if _ESCAPED_SURROGATE.search(data):
         _check_surrogates(value, where)
@@ -66,6 +68,12 @@ def parse_json(data: bytes, where: str = "the body") -> Any:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name}, which is not a JSON number")
+
+
+def _whole(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
 
 
 def _finite(text: str) -> float:

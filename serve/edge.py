@@ -20,30 +20,37 @@ class Edge:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, status = time.monotonic(), 0
+        started, status, inner = time.monotonic(), 0, _as_get(scope) if scope["method"] == "HEAD" else scope
 
         async def noting(message: Message) -> None:
             nonlocal status
             status = message.get("status", status)
-            await send(message)
+            bodiless = inner is not scope and message["type"] == "http.response.body"
+            await send({**message, "body": b""} if bodiless else message)
 
         try:
             self._check_key(scope)
-            await self.app(scope, receive, noting)
+            await self.app(inner, receive, noting)
         except Exception as error:  # noqa: BLE001 (the HTTP edge: every exception gets its answer from one table)
             answer = api_error(error)
             if not status:
                 await answer.response()(scope, receive, noting)
         finally:
-            self._count(scope, status, time.monotonic() - started)
+            self._count(scope["method"], inner, status, time.monotonic() - started)
 
     def _check_key(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         self.keys.check(scope["path"], headers.get("authorization"), headers.get("host"), headers.get("origin"))
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+    def _count(self, method: str, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unknown")
         # 499 as nginx has it: the client left before there was an answer
-        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-        self.metrics.requests.labels(method, route, str(status or 499)).inc()
+        known = method if method in _METHODS else "OTHER"
+        self.metrics.requests.labels(known, route, str(status or 499)).inc()
         self.metrics.request_seconds.labels(route).observe(seconds)
+
+
+def _as_get(scope: Scope) -> Scope:
+    """HEAD answers as GET does, without the body; never a stream, which would have no end."""
+    kept = [(name, value) for name, value in scope["headers"] if name != b"accept"]
+    return {**scope, "method": "GET", "headers": kept}

@@ -1,6 +1,8 @@
 """One shape for every error and one table from exception to answer."""
 
+import json
 import logging
+import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
@@ -11,6 +13,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
+from starlette.routing import Match
 
 from resources.store_errors import CaptureFull, NotAllowed, NotFound, StoreUnavailable
 from serve.champion_follower import UnknownModel
@@ -19,6 +22,24 @@ from serve.engine_client import AdapterNotServed, EngineBusy, EngineUnavailable
 log = logging.getLogger(__name__)
 
 _SHOWN_PROBLEMS = 5
+_SHAPES = {
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "dict_type": "an object",
+    "list_type": "a list",
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a smaller whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+}
+_SHOULD = re.compile(r"(\w+) should (be|have|match|contain) (.*)", re.DOTALL)
+_SUBJECTS = {"String": "a text", "List": "a list", "Dictionary": "an object"}
+_VERBS = {"have": "of", "match": "that matches", "contain": "that contains"}
+_OF_NAMES = ("literal_error", "enum")  # what stands there is a name, never a message's text
 _DATABASES = frozenset({"sqlalchemy", "psycopg", "sqlite3"})
 _KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -66,23 +87,41 @@ def _sentence(problem: Mapping[str, Any]) -> str:
         return f"{where}: unknown field, remove it"
     if problem["type"] == "missing":
         return f"{where}: expected a value, found none"
-    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = _expected(problem)
     whole = problem["type"] == "value_error" and not problem["loc"]
     return message if whole else f"{where}: {message}{_found(problem)}"
+
+
+def _expected(problem: Mapping[str, Any]) -> str:
+    """Our words for pydantic's, which would name its classes and ours."""
+    if problem["type"] in _SHAPES:
+        return f"expected {_SHAPES[problem['type']]}"
+    said = str(problem["msg"]).removeprefix("Value error, ")
+    found = _SHOULD.match(said)
+    if not found:
+        return said
+    subject, verb, rest = found.groups()
+    return f"expected {rest}" if verb == "be" else f"expected {_SUBJECTS.get(subject, 'a value')} {_VERBS[verb]} {rest}"
 
 
 def _found(problem: Mapping[str, Any]) -> str:
     value = problem.get("input")
     if problem["type"] == "value_error":
         return ""
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool):
+        return f", found {json.dumps(value)}"
+    if isinstance(value, int | float):
         return f", found {value!r}"[:60]
+    if isinstance(value, str) and (problem["loc"][:1] in (("query",), ("path",)) or problem["type"] in _OF_NAMES):
+        return f", found {value[:40]!r}" + ("…" if len(value) > 40 else "")
     if isinstance(value, str):
         return f", found a string of {len(value)} characters"
     return f", found {'a list' if isinstance(value, list) else 'an object'}"
 
 
 def _path(location: Sequence[int | str]) -> str:
+    if location[:1] in (("query",), ("path",), ("header",)):
+        location = location[1:]
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return text.removeprefix(".")[:200]
 
@@ -137,6 +176,15 @@ def _may_quote(error: BaseException | None) -> bool:
     return False
 
 
-async def answer(_: Request, error: Exception) -> JSONResponse:
+async def answer(request: Request, error: Exception) -> JSONResponse:
     """The handler for the errors that Starlette and FastAPI raise themselves."""
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        error = HTTPException(405, headers={"Allow": ", ".join(_methods(request))})
     return api_error(error).response()
+
+
+def _methods(request: Request) -> list[str]:
+    """All that the path has: Starlette names those of its first route only."""
+    matching = [route for route in request.app.router.routes if route.matches(request.scope)[0] is not Match.NONE]
+    found = {method for route in matching for method in getattr(route, "methods", None) or ()}
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))

@@ -11,6 +11,7 @@ from resources.conversations import StoredConversation
 from resources.events import Event
 from resources.report import read_evaluation
 from resources.store import Store
+from resources.times import moment
 from resources.versions import Version
 
 
@@ -126,8 +127,8 @@ def history_row(version: Version) -> dict[str, Any]:
     return {
         "version": version.n,
         "state": version.state,
-        "started_at": moment(version.started_at),
-        "finished_at": moment(version.finished_at),
+        "started_at": _moment(version.started_at),
+        "finished_at": _moment(version.finished_at),
         "seconds": _seconds(version),
         "conversations": version.counts.get("claimed"),
         "counts": version.counts,
@@ -146,6 +147,7 @@ def conversation_row(stored: StoredConversation) -> dict[str, Any]:
     """One item of `GET /mlops/conversations`."""
     return {
         **stored.conversation.model_dump(mode="json"),
+        "created_at": moment(stored.conversation.created_at),
         "seq": stored.seq,
         "eligible": stored.eligible,
         "reason": stored.reason,
@@ -184,8 +186,8 @@ def finite(number: float | None) -> float | None:
     return number if number is not None and math.isfinite(number) else None
 
 
-def moment(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None
+def _moment(at: datetime | None) -> str | None:
+    return moment(at) if at else None
 
 
 def _seconds(version: Version) -> float | None:

@@ -60,7 +60,7 @@ def _items(body: bytes) -> list[Any]:
         items: list[Any] = parse_json(body)
         return items
     lines = ((number, line) for number, line in enumerate(body.split(b"\n"), start=1) if line.strip())
-    return [parse_json(line, f"line {number}") for number, line in lines]
+    return [parse_json(line, f"line {number}", expected="a JSON object", line=number) for number, line in lines]
 
 
 def _conversations(item: Any, made_id: str) -> list[Conversation]:

@@ -17,7 +17,7 @@ from serve.limits import Gate, IngressLimits
 from serve.live_view import LiveView
 from serve.schema import EventsQuery, FinetuneBody, HistoryQuery
 from serve.store_door import StoreDoor
-from serve.streams import EventStream
+from serve.streams import EventStream, wants_events
 from serve.turn import event
 
 
@@ -43,7 +43,7 @@ def loop_routes(
     @routes.get("/training-progress")
     async def training_progress(request: Request) -> Response:
         """Step, loss and time left; with `Accept: text/event-stream` again whenever it changed."""
-        if "text/event-stream" not in request.headers.get("accept", ""):
+        if not wants_events(request.headers.get("accept", "")):
             return JSONResponse(await door.ask(figures.progress))
         events = _watch(door, watchers, progress_seconds)
         await anext(events)  # takes its place, or is turned away while there is still a status to say so
@@ -58,7 +58,7 @@ def loop_routes(
     @routes.get("/events")
     async def events(query: Annotated[EventsQuery, Query()]) -> list[dict[str, Any]]:
         """What happened, newest first; with `after`, what followed that id."""
-        page = await door.ask(lambda store: store.events.page(query.limit, query.after, query.type))
+        page = await door.ask(lambda store: store.events.page(query.limit, query.after, query.type, query.offset))
         return [figures.event_row(found) for found in page]
 
     @routes.get("/settings")
@@ -86,7 +86,7 @@ def _ask_for_run(store: Store, wish: FinetuneBody, key: str | None) -> dict[str,
     live, waiting = store.settings.get(), store.conversations.waiting()
     obstacle = _obstacle(live, waiting, wish.force)
     if obstacle:
-        raise ApiError(409, obstacle, code="nothing_to_train")
+        raise ApiError(409, obstacle[1], code=obstacle[0])
     trigger = store.triggers.add("api", wish.force, {"backup_existing": wish.backup_existing}, key)
     store.pause.clear(by="POST /mlops/finetune")  # a pause waits for a person to act, and this is one
     running = store.versions.unfinished()
@@ -110,16 +110,17 @@ def _change(store: Store, wanted: dict[str, Any]) -> LiveSettings:
     return changed
 
 
-def _obstacle(live: LiveSettings, waiting: int, force: bool) -> str | None:
-    """Why asking for a run now would never lead to one."""
+def _obstacle(live: LiveSettings, waiting: int, force: bool) -> tuple[str, str] | None:
+    """Code and sentence of why asking for a run now would never lead to one."""
     if not live.finetune_enabled:
-        return "Expected finetune_enabled=true, found false: change it by POST /mlops/settings"
+        return "finetune_disabled", "Expected finetune_enabled=true, found false: change it by POST /mlops/settings"
     if waiting == 0:
-        return "Expected eligible conversations that wait, found none: nothing can be trained, not even by force"
+        message = "Expected eligible conversations that wait, found none: nothing can be trained, not even by force"
+        return "nothing_to_train", message
     missing = live.finetune_batch_size - waiting
     if missing > 0 and not force:
         found = f"found {waiting}: {missing} missing; `force` trains on what there is"
-        return f"Expected {live.finetune_batch_size} eligible conversations, {found}"
+        return "below_threshold", f"Expected {live.finetune_batch_size} eligible conversations, {found}"
     return None
 
 

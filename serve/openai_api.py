@@ -60,8 +60,9 @@ def turn_of(body: ChatCompletionBody, limits: IngressLimits) -> Turn:
         raise ApiError(400, f"{found}: not supported here, remove it", param=found, code="unsupported_parameter")
     wished = body.max_completion_tokens or body.max_tokens
     if wished and wished > limits.most_tokens:
-        message = f"max_tokens: expected at most {limits.most_tokens}, found {wished}"
-        raise ApiError(400, message, param="max_tokens", code="invalid_value")
+        name = "max_completion_tokens" if body.max_completion_tokens else "max_tokens"
+        message = f"{name}: expected at most {limits.most_tokens}, found {wished}"
+        raise ApiError(400, message, param=name, code="invalid_value")
     metadata = body.metadata
     return Turn(
         messages=asked(body.messages, limits.messages),

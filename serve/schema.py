@@ -2,14 +2,33 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    model_validator,
+)
 
 from core.conversation import Provenance
-from core.domain import Identifier, Text
+from core.domain import Identifier, Text, UtcTime
 from resources.feedback import Feedback
 
 StrictFloat = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Token = Annotated[str, Field(pattern=r"^-?\d{1,9}$")]
+
+
+def _as_list(value: Any) -> list[Any]:
+    """One stop text is a list of one, so that a problem has one name and not one for each form."""
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list) or len(values) > 4 or not all(isinstance(text, str) for text in values):
+        raise ValueError("expected a text or a list of at most 4 texts")
+    return values
+
+
+Stops = Annotated[list[Text], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
 
 
 class Closed(BaseModel):
@@ -43,7 +62,7 @@ class Sampling(BaseModel):
     temperature: StrictFloat | None = Field(default=None, ge=0, le=2)
     top_p: StrictFloat | None = Field(default=None, gt=0, le=1)
     n: StrictInt | None = Field(default=None, ge=1, le=4)
-    stop: Text | Annotated[list[Text], Field(max_length=4)] | None = None
+    stop: Stops | None = None
     seed: StrictInt | None = Field(default=None, ge=-(2**63), lt=2**63)
     presence_penalty: StrictFloat | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: StrictFloat | None = Field(default=None, ge=-2, le=2)
@@ -55,7 +74,7 @@ class Sampling(BaseModel):
     top_logprobs: StrictInt | None = Field(default=None, ge=0, le=20)
     top_k: StrictInt | None = Field(default=None, ge=-1, le=1_000_000)
     min_p: StrictFloat | None = Field(default=None, ge=0, le=1)
-    min_tokens: StrictInt | None = Field(default=None, ge=0)
+    min_tokens: StrictInt | None = Field(default=None, ge=0, le=1_000_000)
     ignore_eos: StrictBool | None = None
     response_format: ResponseFormat | None = None
     stream_options: StreamOptions | None = None
@@ -135,7 +154,7 @@ class ImportedConversation(Closed):
     session_id: Identifier | None = None
     thread_id: Identifier | None = Field(default=None, max_length=200)
     source: Identifier = "import"
-    created_at: AwareDatetime | None = None
+    created_at: UtcTime | None = None
 
 
 class Paged(Closed):
@@ -144,7 +163,7 @@ class Paged(Closed):
     page: int = Field(default=1, ge=1, le=1_000_000)
     page_size: int = Field(default=50, ge=1, le=200)
     limit: int | None = Field(default=None, ge=1, le=200)
-    offset: int | None = Field(default=None, ge=0)
+    offset: int | None = Field(default=None, ge=0, le=2**31)
 
     @model_validator(mode="after")
     def _offset_is_whole_pages(self) -> Self:
@@ -192,5 +211,6 @@ class EventsQuery(Closed):
     """`GET /mlops/events`."""
 
     limit: int = Field(default=50, ge=1, le=200)
+    offset: int = Field(default=0, ge=0, le=2**31)
     after: int | None = Field(default=None, ge=0, lt=2**63)
     type: Identifier | None = None

@@ -1,10 +1,13 @@
 """Server-sent events whose source is closed however they end."""
 
-from collections.abc import AsyncGenerator, Mapping
+import re
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
+
+_Q_VALUE = re.compile(r"[01](\.\d{0,3})?", re.ASCII)
 
 
 class EventStream(StreamingResponse):
@@ -20,3 +23,21 @@ class EventStream(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             await self._events.aclose()
+
+
+def wants_events(accept: str) -> bool:
+    """Whether server-sent events are asked for, and no less than JSON; of two equal wishes the first counts."""
+    wishes = list(_wishes(accept))
+    events = max((wish for wish in wishes if wish[0] == "text/event-stream"), key=lambda wish: wish[1], default=None)
+    others = [wish for wish in wishes if wish[0] in ("application/json", "application/*", "*/*")]
+    if events is None or events[1] == 0:
+        return False
+    return all((other[1], -other[2]) <= (events[1], -events[2]) for other in others)
+
+
+def _wishes(accept: str) -> Iterator[tuple[str, float, int]]:
+    """Media type, q-value and place of each; a q-value that is none counts as 0."""
+    for place, wish in enumerate(accept.lower().split(",")):
+        name, *parameters = (part.strip() for part in wish.split(";"))
+        given = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+        yield name, float(given) if _Q_VALUE.fullmatch(given) else 0.0, place

@@ -6,11 +6,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 from fastapi import APIRouter, Request
+from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 
 from serve.answering import Answering, Reply
 from serve.bodies import body_as, documented
-from serve.errors import ApiError
+from serve.errors import ApiError, invalid
 from serve.limits import Gate, IngressLimits
 from serve.messages import asked
 from serve.openai_api import truth
@@ -43,6 +44,8 @@ def wrapper_routes(answering: Answering, make: Callable[[Complete], Predicts], l
             with gate.place():
                 loop = asyncio.get_running_loop()
                 output = await loop.run_in_executor(threads, work, body.model_dump(exclude_none=True))
+        except ValidationError as error:
+            raise _bad_message(error) from None
         except ValueError as error:
             raise ApiError(422, f"input: {error}"[:500], param="input", code="invalid_value") from None
         finally:
@@ -53,6 +56,12 @@ def wrapper_routes(answering: Answering, make: Callable[[Complete], Predicts], l
         return JSONResponse({"output": output, "model": model, "version": version}, headers=headers)
 
     return routes
+
+
+def _bad_message(error: ValidationError) -> ApiError:
+    """The wrapper's own check of its input, in our words and under the name the client knows."""
+    found = [{**problem, "loc": ("input", *problem["loc"])} for problem in error.errors(include_url=False)]
+    return invalid(found)
 
 
 class _Call:

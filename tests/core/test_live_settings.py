@@ -60,3 +60,30 @@ def test_a_bad_webhook_is_not_repeated_in_the_error() -> None:
     with pytest.raises(ValidationError) as caught:
         LiveSettings().changed({"finetune_webhook_url": "ftp://user:hunter2@x"})
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://a b",
+        "http://a\tb/",
+        "http://" + "a" * 5000,
+        "http://" + "a" * 64 + ".example",
+        "https://a..b/",
+        "https://-a.example/",
+        "https://a:99999/",
+        "https://[::1/",
+        "https://:80/",
+        "https://hooks.example/" + "x" * 2048,
+    ],
+)
+def test_a_webhook_address_that_nobody_could_reach_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="valid host"):
+        LiveSettings().changed({"finetune_webhook_url": url})
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8123/hook", "https://[::1]:80/", "https://my_host./x?y=%20", "https://한국.example/"]
+)
+def test_a_webhook_address_may_be_any_real_one(url: str) -> None:
+    assert LiveSettings().changed({"finetune_webhook_url": url}).public()["finetune_webhook_set"]

@@ -103,3 +103,32 @@ def test_erased_words_are_in_no_file_of_the_store(sqlite_store: Store, tmp_path:
     sqlite_store.conversations.erase_user("u")
     for file in tmp_path.glob("whetstone.db*"):
         assert b"unmistakable" not in file.read_bytes()
+
+
+def test_who_asked_to_train_on_what_is_erased_is_told(store: Store) -> None:
+    fill(store, "theirs", user_id="u")
+    asked = store.triggers.add("manual", True, {})
+    store.conversations.erase_user("u")
+    assert store.triggers.next() is None
+    (event,) = store.events.page(type="triggers_cancelled")
+    assert event.data == {"triggers": [asked.id]}
+    fill(store, "later")
+    assert store.triggers.next() is None
+
+
+def test_a_request_goes_on_while_something_waits_for_it(store: Store) -> None:
+    fill(store, "theirs", user_id="u")
+    fill(store, "another's", user_id="v")
+    asked = store.triggers.add("manual", True, {})
+    store.conversations.erase_user("u")
+    waiting = store.triggers.next()
+    assert waiting is not None
+    assert waiting.id == asked.id
+
+
+def test_a_clearing_that_cancels_says_so(store: Store) -> None:
+    fill(store, "a")
+    store.triggers.add("manual", True, {})
+    store.conversations.clear_waiting(None)
+    store.conversations.clear_waiting(None)
+    assert len(store.events.page(type="triggers_cancelled")) == 1

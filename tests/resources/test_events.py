@@ -93,3 +93,11 @@ def test_a_clock_that_was_set_back_delays_nothing_for_ever(told: Store) -> None:
 def test_the_oldest_comes_first_and_the_limit_holds(told: Store) -> None:
     events = [told.events.add("promoted", str(number)) for number in range(4)]
     assert [outgoing.id for outgoing in told.outbox.due(limit=3)] == [event.id for event in events[:3]]
+
+
+def test_events_can_be_left_out_from_either_end(store: Store) -> None:
+    first = store.events.add("a", "1")
+    for message in "23":
+        store.events.add("a", message)
+    assert [event.message for event in store.events.page(offset=1, type="a")] == ["2", "1"]
+    assert [event.message for event in store.events.page(after=first.id, offset=1, type="a")] == ["3"]

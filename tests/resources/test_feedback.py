@@ -13,7 +13,17 @@ def say(store: Store, id: str = "own", **what: Any) -> FeedbackSaved:
 
 
 @pytest.mark.parametrize(
-    "what", [{}, {"rating": 5, "thumb": 1}, {"rating": 0}, {"rating": 6}, {"thumb": 0}, {"thumb": 2}, {"stars": 3}]
+    "what",
+    [
+        {},
+        {"rating": 5, "thumb": 1},
+        {"rating": 0},
+        {"rating": 6},
+        {"thumb": 0},
+        {"thumb": 2},
+        {"stars": 3},
+        {"corrected_reply": " \n"},
+    ],
 )
 def test_feedback_says_something_possible_once(what: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
@@ -106,3 +116,46 @@ def test_a_second_correction_gets_an_id_of_its_own(store: Store) -> None:
     fill(store, "ownX1%.corrected")
     ids = [say(store, "own_1%", corrected_reply=reply).corrected_id for reply in ("One.", "Two.")]
     assert ids == ["own_1%.corrected", "own_1%.corrected.2"]
+
+
+def standing(store: Store, id: str) -> tuple[bool, str | None]:
+    found = store.conversations.get(id)
+    assert found is not None
+    return found.eligible, found.reason
+
+
+def test_only_the_latest_correction_of_a_turn_waits(store: Store) -> None:
+    fill(store, "own", provenance="self")
+    for reply in ("One.", "Two.", "Two."):
+        say(store, corrected_reply=reply)
+    say(store, "own.corrected", thumb=1)
+    assert standing(store, "own.corrected") == (False, "superseded")
+    assert standing(store, "own.corrected.2") == (False, "superseded")
+    assert standing(store, "own.corrected.3") == (True, None)
+    assert store.conversations.waiting() == 1
+
+
+def test_a_correction_that_a_version_has_stays_in_it(store: Store) -> None:
+    fill(store, "own", provenance="self")
+    say(store, corrected_reply="One.")
+    store.versions.claim("run")
+    say(store, corrected_reply="Two.")
+    assert standing(store, "own.corrected") == (True, None)
+    assert standing(store, "own.corrected.2") == (True, None)
+
+
+def test_a_correction_of_a_correction_leaves_the_others_alone(store: Store) -> None:
+    fill(store, "own", provenance="self")
+    say(store, corrected_reply="One.")
+    say(store, "own.corrected", corrected_reply="Deeper.")
+    say(store, corrected_reply="Two.")
+    assert standing(store, "own.corrected.corrected") == (True, None)
+    assert standing(store, "own.corrected") == (False, "superseded")
+
+
+def test_blame_that_leaves_nothing_to_train_on_cancels_who_asked(store: Store) -> None:
+    fill(store, "own", provenance="self")
+    say(store, thumb=1)
+    store.triggers.add("manual", True, {})
+    say(store, thumb=-1)
+    assert store.triggers.next() is None

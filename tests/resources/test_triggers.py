@@ -6,8 +6,14 @@ def test_an_equal_request_that_waits_is_given_back(store: Store) -> None:
     first = store.triggers.add("manual", False, {"backup": True})
     again = store.triggers.add("manual", False, {"backup": True})
     assert (first.created, again.created, again.id) == (True, False, first.id)
-    other = store.triggers.add("manual", False, {"backup": False})
-    assert other.created
+
+
+def test_what_is_wished_later_comes_to_the_request_that_waits(store: Store) -> None:
+    first = store.triggers.add("manual", False, {"backup": False})
+    wishing = store.triggers.add("manual", False, {"backup": True, "other": 1})
+    not_wishing = store.triggers.add("manual", False, {"backup": False})
+    assert (wishing.id, wishing.created, not_wishing.id, not_wishing.created) == (first.id, False, first.id, False)
+    assert not_wishing.params == {"backup": True, "other": 1}
 
 
 def test_a_forced_request_stands_beside_one_that_is_not_and_is_next(store: Store) -> None:

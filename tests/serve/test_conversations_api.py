@@ -208,3 +208,13 @@ async def test_one_import_too_many_is_turned_away_before_its_body_is_read(
 
     assert (refused.status, refused.headers["retry-after"], refused.read) == (503, "1", 0)
     assert (await client.post(PATH, json=[row(1)])).json()["accepted"] == 1
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"])
+async def test_a_time_beyond_the_calendar_spoils_only_its_conversation(client: httpx.AsyncClient, at: str) -> None:
+    item = {"messages": [{"role": "user", "content": "Hi?"}], "reply": "Yes.", "provenance": "human"}
+    answer = (await client.post("/mlops/conversations", json=[{**item, "created_at": at}, item])).json()
+
+    assert (answer["accepted"], [found["index"] for found in answer["rejected"]]) == (1, [0])
+    (row,) = (await client.get("/mlops/conversations")).json()["items"]
+    assert row["created_at"].endswith("Z")

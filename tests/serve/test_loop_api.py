@@ -67,12 +67,13 @@ async def test_finetune_below_the_threshold_says_how_many_are_missing(client: ht
 
     assert answer.status_code == 409
     assert "47 missing" in answer.json()["error"]["message"]
+    assert answer.json()["error"]["code"] == "below_threshold"
 
 
 async def test_finetune_by_force_is_accepted_once_and_queued(client: httpx.AsyncClient, store: Store) -> None:
     await fill(client, 3)
     first = await client.post("/mlops/finetune", json={"force": True, "backup_existing": True})
-    second = await client.post("/mlops/finetune", json={"force": True, "backup_existing": True})
+    second = await client.post("/mlops/finetune", json={"force": True})
 
     assert (first.status_code, second.status_code) == (202, 202)
     assert first.json() == {
@@ -261,6 +262,10 @@ async def test_events_are_newest_first_and_can_be_followed(client: httpx.AsyncCl
     after = (await client.get("/mlops/events", params={"after": first.id})).json()
     swaps = (await client.get("/mlops/events", params={"type": "swap"})).json()
 
+    older = (await client.get("/mlops/events", params={"offset": 1, "limit": 1})).json()
+
+    assert [event["message"] for event in older] == ["two"]
+    assert all(event["timestamp"].endswith("Z") for event in newest)
     assert [event["message"] for event in newest] == ["three", "two"]
     assert [event["message"] for event in after] == ["two", "three"]
     assert [event["message"] for event in swaps] == ["three", "one"]

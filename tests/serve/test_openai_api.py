@@ -172,13 +172,15 @@ async def test_an_engine_that_fails_gives_an_error_and_stores_nothing(
 
 
 async def test_what_the_engine_says_of_the_request_is_passed_on(client: httpx.AsyncClient, engine: FakeEngine) -> None:
-    error = {"message": "maximum context length is 2048. input_value='my prompt'", "param": "messages", "code": 400}
+    error = {"message": "maximum context length is 2048. input_value='my prompt'", "param": "input_tokens", "code": 400}
     engine.head = {"status": 400, "json": {"error": error}}
     answer = await client.post(CHAT, json=ASK)
 
     assert answer.status_code == 400
     assert "maximum context length" in answer.json()["error"]["message"]
     assert "my prompt" not in answer.text
+    error = answer.json()["error"]
+    assert (error["param"], error["code"]) == ("messages", "context_length_exceeded")
 
 
 async def test_what_the_engine_says_of_itself_is_not(client: httpx.AsyncClient, engine: FakeEngine) -> None:

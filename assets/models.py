@@ -9,7 +9,7 @@ from assets.step import POOL, folder, step
 from resources import adapters
 from resources.aliases import registry_tags
 from resources.registry import Registry
-from resources.report import PAGE, listed
+from resources.report import PAGE, listed, read_evaluation
 from resources.settings import Settings
 from resources.store import Store
 from resources.tracking import Tracking
@@ -36,7 +36,8 @@ def registered_model(
         number = attempt(context, lambda: registry.register(claim.n, target, run_id, registry_tags(version), page))
         if version.verdict.promoted:
             back_up_champion(store, settings, claim.n)
-        done = store.versions.conclude(claim, number)
+        # a champion that was moved since is another question: the next attempt evaluates anew
+        done = store.versions.conclude(claim, number, compared_with=read_evaluation(page.parent).champion)
         if run_id:
             attempt(context, lambda: tracking.end(run_id, "FINISHED"))
         links = pages(context, tracking, run_id, number)

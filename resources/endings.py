@@ -1,11 +1,12 @@
 """How a version ends: concluded by its verdict, failed, or given up; each in one transaction."""
 
+from types import EllipsisType
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
 from core.verdict import Verdict
-from resources.champions import model_name, move_champion
+from resources.champions import champion_row, model_name, move_champion
 from resources.event_rows import write_event
 from resources.setting_store import pause
 from resources.store_errors import NotAllowed
@@ -16,13 +17,19 @@ REJECTIONS_THAT_PAUSE = 2
 
 
 def conclude_version(
-    connection: Connection, row: Row[Any], mlflow_version: str | None, override_reason: str | None
+    connection: Connection,
+    row: Row[Any],
+    mlflow_version: str | None,
+    override_reason: str | None,
+    compared_with: int | EllipsisType | None = ...,
 ) -> None:
     """trained to promoted, with the champion, or to rejected; two rejections in a row pause."""
     if row.verdict is None:
         raise NotAllowed(f"Expected a verdict of v{row.n} before it is concluded, found none: judge it first")
     verdict = Verdict.model_validate_json(row.verdict)
     promoted = verdict.promoted or override_reason is not None
+    if promoted and compared_with is not ...:
+        _check_compared(connection, row, compared_with)
     _end(
         connection,
         row,
@@ -56,6 +63,16 @@ def abandon_version(connection: Connection, row: Row[Any], reason: str) -> None:
     _end(connection, row, "abandoned", error=reason)
     waiting = _give_rows_back(connection, row.n)
     write_event(connection, "abandoned", f"v{row.n} is given up: {reason}", row.n, {"waiting_again": waiting})
+
+
+def _check_compared(connection: Connection, row: Row[Any], compared_with: int | None) -> None:
+    champion = champion_row(connection, row.base_fingerprint)
+    now = champion.n if champion else None
+    if now != compared_with:
+        raise NotAllowed(
+            f"Expected {model_name(compared_with)}, with which v{row.n} was compared, to answer still, "
+            f"found {model_name(now)}: evaluate again"
+        )
 
 
 def _end(connection: Connection, row: Row[Any], state: State, **values: Any) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
@@ -144,11 +145,22 @@ class Versions:
 
         return self._database.write(work)
 
-    def conclude(self, claim: Claim, mlflow_version: str | None, override_reason: str | None = None) -> Version:
-        """trained to promoted, which moves the champion, or to rejected; NotAllowed without a verdict."""
+    def conclude(
+        self,
+        claim: Claim,
+        mlflow_version: str | None,
+        override_reason: str | None = None,
+        *,
+        compared_with: int | EllipsisType | None = ...,
+    ) -> Version:
+        """trained to promoted, which moves the champion, or to rejected.
+
+        NotAllowed without a verdict, and to promote while the champion is not `compared_with` (None: the base).
+        """
 
         def work(connection: Connection) -> Version:
-            conclude_version(connection, check_held(connection, claim, "trained"), mlflow_version, override_reason)
+            row = check_held(connection, claim, "trained")
+            conclude_version(connection, row, mlflow_version, override_reason, compared_with)
             return version_of(version_row(connection, claim.n))
 
         return self._database.write(work)

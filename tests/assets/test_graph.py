@@ -95,6 +95,19 @@ def test_the_second_version_is_compared_with_the_first_and_trained_on_all(shop: 
     assert held_out <= {c.id for c in datasets.read_held_out(second)}, "a side once given never changes"
 
 
+def test_a_champion_moved_after_the_evaluation_is_compared_with_before_anything_is_promoted(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    shop.run()
+    shop.capture(60, 120)
+    shop.run(GRAPH[:-1])
+    shop.store.champion.move(None, "start again", "a person")
+    result = shop.run([registered_model])
+    assert "to answer still, found base: evaluate again" in shop.failure(result)
+    assert shop.store.champion.get().n is None
+    assert shop.run().success
+    assert (shop.store.versions.get(2).state, shop.store.champion.get().n) == ("promoted", 2)
+
+
 def test_the_report_says_what_each_version_was_trained_from(shop: Workshop) -> None:
     shop.store.settings.change({"start_from": "champion"}, "a person")
     for first, found in ((0, "the base"), (60, "v1")):

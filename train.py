@@ -160,6 +160,7 @@ def _evaluation(work: Work) -> Evaluation:
             units=datasets.read_units(dataset),
             general=read_set(GENERAL),
             recipe=Recipe.model_validate(manifest.recipe),
+            cache=work.settings.state_dir / "cache" / "losses",
         )
     )
 

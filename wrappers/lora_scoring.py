@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.rendering import Rendered
 from wrappers.lora_model import load_adapter, token_losses
+from wrappers.loss_cache import LossCache
 from wrappers.packing import collate, pack
 from wrappers.row_workers import RowWorkers
 
@@ -43,8 +44,12 @@ def mean_losses(model: Any, conversations: Sequence[Rendered], row_tokens: int) 
 class AdapterScorer:
     """A base with named adapters on it; `losses` answers for any of them, or for the base without any."""
 
-    def __init__(self, base: "PreTrainedModel", adapters: Mapping[str, Path], row_tokens: int) -> None:
+    def __init__(
+        self, base: "PreTrainedModel", adapters: Mapping[str, Path], row_tokens: int, cache: LossCache | None = None
+    ) -> None:
         self._row_tokens = row_tokens
+        self._adapters = adapters
+        self._cache = cache
         self.model: Any = base
         for name, folder in adapters.items():
             if self.model is base:
@@ -54,11 +59,11 @@ class AdapterScorer:
 
     def losses(self, name: str, conversations: Sequence[Rendered]) -> list[float]:
         """Mean nats per label token of each conversation under the adapter `name`, or under the plain base."""
-        if name != BASE:
-            self.model.set_adapter(name)
-        plain = name == BASE and hasattr(self.model, "disable_adapter")
-        with self.model.disable_adapter() if plain else nullcontext():
-            return mean_losses(self.model, conversations, self._row_tokens)
+        if self._cache is None:
+            return self._measured(name, conversations)
+        return self._cache.losses(
+            self._adapters.get(name), self._row_tokens, conversations, lambda: self._measured(name, conversations)
+        )
 
     def changed(self, name: str) -> bool:
         """Whether the adapter does anything: some B matrix is not zero."""
@@ -67,3 +72,10 @@ class AdapterScorer:
             for key, parameter in self.model.named_parameters()
             if f".lora_B.{name}." in key
         )
+
+    def _measured(self, name: str, conversations: Sequence[Rendered]) -> list[float]:
+        if name != BASE:
+            self.model.set_adapter(name)
+        plain = name == BASE and hasattr(self.model, "disable_adapter")
+        with self.model.disable_adapter() if plain else nullcontext():
+            return mean_losses(self.model, conversations, self._row_tokens)

@@ -6,12 +6,12 @@ from typing import Any, Self
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.text import Text
 
 from deploy.background import Seen
 
 LINE_SECONDS = 5.0
+BAR_CELLS = 20
 
 
 class RunView(ABC):
@@ -58,9 +58,7 @@ class LiveView(RunView):
         self._live.stop()
 
     def show(self, progress: dict[str, Any], seen: Seen) -> None:
-        grid = Table.grid(padding=(0, 1))
-        grid.add_row("  ", _bar(progress), describe(progress, seen))
-        self._live.update(grid)
+        self._live.update(Text(f"  {_bar(progress)} {describe(progress, seen)}"))
 
 
 def view_for(console: Console) -> RunView:
@@ -71,7 +69,7 @@ def view_for(console: Console) -> RunView:
 def describe(progress: dict[str, Any], seen: Seen) -> str:
     """One line: state, step, loss, ETA, and the chats sent meanwhile."""
     parts = [str(progress["state"]), *(_training(progress) if progress["state"] == "training" else ())]
-    return ", ".join([*parts, f"chats meanwhile {seen.sent} (failed {len(seen.failures)})"])
+    return ", ".join([*parts, f"chats {seen.sent} ({len(seen.failures)} failed)"])
 
 
 def _training(progress: dict[str, Any]) -> list[str]:
@@ -80,7 +78,6 @@ def _training(progress: dict[str, Any]) -> list[str]:
         f"{name} {value:{form}}{unit}"
         for name, key, form, unit in (
             ("loss", "loss", ".3f", ""),
-            ("lr", "learning_rate", ".1e", ""),
             ("tokens/s", "tokens_per_second", ".0f", ""),
             ("ETA", "eta_seconds", ".0f", " s"),
         )
@@ -88,6 +85,7 @@ def _training(progress: dict[str, Any]) -> list[str]:
     ]
 
 
-def _bar(progress: dict[str, Any]) -> ProgressBar:
-    share = progress.get("progress")
-    return ProgressBar(total=1.0, completed=share or 0.0, width=24, pulse=share is None)
+def _bar(progress: dict[str, Any]) -> str:
+    """Of ASCII: the usual blocks are two cells wide in many Korean terminals."""
+    done = round(BAR_CELLS * float(progress.get("progress") or 0.0))
+    return f"[{'#' * done}{'.' * (BAR_CELLS - done)}]"

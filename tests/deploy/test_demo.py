@@ -14,7 +14,7 @@ from deploy.demo import forget, fresh_settings
 from deploy.demo_play import DemoFailed, Play
 from deploy.demo_table import Counted, Turn, page
 from deploy.stack_record import AlreadyUp, Claim
-from deploy.watch import LineView, describe
+from deploy.watch import LineView, LiveView, describe
 from resources.settings import ROOT, Settings
 
 IDLE = {"state": "idle", "step": None, "total_steps": None}
@@ -142,7 +142,16 @@ def test_lines_are_printed_at_a_change_of_state_and_not_for_each_reading() -> No
 
 
 def test_a_line_tells_step_loss_time_left_and_the_chats_meanwhile() -> None:
-    assert describe(TRAINING, Seen(sent=7)) == "training, step 3/30, loss 2.500, ETA 41 s, chats meanwhile 7 (failed 0)"
+    assert describe(TRAINING, Seen(sent=7)) == "training, step 3/30, loss 2.500, ETA 41 s, chats 7 (0 failed)"
+
+
+def test_the_live_bar_is_ascii_and_fills_with_the_steps() -> None:
+    console = Console(width=100, force_terminal=True)
+    with console.capture() as captured, LiveView(console) as view:
+        view.show({**TRAINING, "progress": 0.5}, Seen())
+    shown = captured.get()
+    assert "[##########..........] training, step 3/30" in shown
+    assert shown.isascii()
 
 
 def test_the_demo_touches_no_state_but_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 from deploy.background import Seen
 
 LINE_SECONDS = 5.0
-BAR_CELLS = 20
+BAR_CELLS = 16
 
 
 class RunView(ABC):

@@ -150,7 +150,7 @@ def test_the_live_bar_is_ascii_and_fills_with_the_steps() -> None:
     with console.capture() as captured, LiveView(console) as view:
         view.show({**TRAINING, "progress": 0.5}, Seen())
     shown = captured.get()
-    assert "[##########..........] training, step 3/30" in shown
+    assert "[########........] training, step 3/30" in shown
     assert shown.isascii()
 
 

@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUN := .venv/bin/python
-FAST := not engine and not daemon and not slow
+FAST := not engine and not daemon and not slow and not postgres
 
 ifeq ($(strip $(PYTHON)),)
 $(error Python 3.11 was not found: install python3.11, or run PYTHON=/path/to/python3.11 make)
@@ -29,7 +29,7 @@ down: ## Ends what make up started
 test: dev lint ## Lint, types, unit tests on both databases, end to end
 	$(RUN) -m pytest
 
-test-fast: dev ## The tests without engine, daemon and slow ones
+test-fast: dev ## The tests without engine, daemon, PostgreSQL and slow ones
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 -m "$(FAST)"
 
 bench: dev ## Every figure, measured beside what one would use instead

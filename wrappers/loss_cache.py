@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -43,6 +44,7 @@ class LossCache:
         staging = path.with_suffix(f".tmp-{os.getpid()}")
         staging.write_text(json.dumps(losses), encoding="utf-8")
         staging.rename(path)
+        _asked_for(path)
         newest_last = sorted(self._folder.glob("*.json"), key=lambda kept: kept.stat().st_mtime)
         for old in newest_last[:-_KEPT]:
             old.unlink(missing_ok=True)
@@ -55,5 +57,11 @@ def _read(path: Path, count: int) -> list[float] | None:
         return None
     if not isinstance(losses, list) or len(losses) != count or not all(type(loss) is float for loss in losses):
         return None
-    os.utime(path)  # what is asked for is kept
+    _asked_for(path)
     return losses
+
+
+def _asked_for(path: Path) -> None:
+    """The newest are kept; the kernel's own stamp is too coarse to tell which of two that is."""
+    now = time.time_ns()
+    os.utime(path, ns=(now, now))

@@ -234,6 +234,7 @@ def test_an_mlflow_server_elsewhere_is_not_started_here(tmp_path: Path) -> None:
 @pytest.mark.parametrize("first", ENDING)
 def test_signals_after_the_first_do_not_reach_the_clean_up(first: signal.Signals) -> None:
     cleaned: list[signal.Signals] = []
+    before = [signal.getsignal(number) for number in ENDING]
 
     def work() -> None:
         with interrupted_by_signals():
@@ -247,7 +248,7 @@ def test_signals_after_the_first_do_not_reach_the_clean_up(first: signal.Signals
     with pytest.raises(KeyboardInterrupt):
         work()
     assert cleaned == list(ENDING)
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert [signal.getsignal(number) for number in ENDING] == before
 
 
 def test_a_terminal_that_is_gone_leaves_neither_processes_nor_a_held_folder(settings: Settings) -> None:

@@ -115,6 +115,16 @@ conversations = Table(
     Column("rejected", Boolean, nullable=False),
     Column("rating", Integer),
     Column("thumb", Integer),
+    # the first member of its near-duplicate cluster
+    Column("cluster", Serial),
+    Column("tokens", Integer),
+    Column("language", String(8)),
+    Column("quality", Float),
+    Column("quality_parts", JSON),
+    # what was masked: {kind: how many}
+    Column("personal", JSON),
+    Column("released_at", UtcDateTime),
+    Column("released_by", Name),
     CheckConstraint("version IS NULL OR eligible", name="only_eligible_are_claimed"),
     sqlite_autoincrement=True,
 )

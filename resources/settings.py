@@ -164,6 +164,12 @@ class Settings(BaseSettings):
         default=64, ge=1, le=10_000, description="Chats in work at once; more get 503 with Retry-After"
     )
     request_timeout_seconds: float = Field(default=120, gt=0, le=3600, description="Longest time one chat may take")
+    first_token_timeout_seconds: float = Field(
+        default=120, gt=0, le=3600, description="Longest wait for the first words of a streamed reply"
+    )
+    between_tokens_timeout_seconds: float = Field(
+        default=60, gt=0, le=3600, description="Longest pause between two pieces of a streamed reply"
+    )
     capture_queue: int = Field(
         default=1000, ge=1, le=1_000_000, description="Conversations that may wait for the store"
     )

@@ -1,24 +1,27 @@
 """Who answers, the reply itself, and its way into the store: the same for every route that chats."""
 
 import asyncio
+import contextlib
 import json
 import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from core.conversation import Conversation, Provenance
 from serve.champion_follower import UnknownModel
-from serve.engine_client import Body, EngineClient, Item
+from serve.engine_client import EngineClient, Item
 from serve.errors import ApiError, api_error, busy
+from serve.guarded import Chats, Deadlines, Guarded
 from serve.keeper import Keeper, Kept
 from serve.limits import Gate
 from serve.live_view import LiveView
 from serve.metrics import Metrics
-from serve.teacher import Teacher
 from serve.turn import DONE, Draft, Turn, event, events
+
+Tier = Literal["primary", "fallback"]
 
 _TOO_LONG = re.compile(r"maximum (context|model) length", re.IGNORECASE)
 
@@ -33,12 +36,6 @@ class Follower(Protocol):
     def names(self) -> list[str]: ...
 
 
-class Chats(Protocol):
-    """What the engine and the teacher have in common."""
-
-    def chat(self, body: Body) -> AsyncGenerator[Item, None]: ...
-
-
 @dataclass(frozen=True)
 class Speaker:
     """Who answers: its name is what every reply says of itself."""
@@ -46,6 +43,7 @@ class Speaker:
     name: str
     provenance: Provenance
     chats: Chats
+    tier: Tier = "primary"
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,7 @@ class Reply:
     model: str
     kept: Kept
     seconds: float
+    tier: Tier = "primary"
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,11 @@ class Opened:
 
     model: str
     kept: Kept
+    tier: Tier = "primary"
+
+
+class _Passed(Exception):
+    """One upstream could not answer, and another is asked."""
 
 
 class Answering:
@@ -76,11 +80,17 @@ class Answering:
         live: LiveView,
         metrics: Metrics,
         gate: Gate,
-        reply_seconds: float,
-        teacher: Teacher | None = None,
+        deadlines: Deadlines,
+        teacher: Chats | None = None,
     ) -> None:
-        self._engine, self._follower, self._keeper, self._live = engine, follower, keeper, live
-        self._metrics, self._gate, self._seconds, self._teacher = metrics, gate, reply_seconds, teacher
+        self._engine, self._follower, self._keeper, self._live = (
+            Guarded("engine", engine, deadlines),
+            follower,
+            keeper,
+            live,
+        )
+        self._metrics, self._gate, self._seconds = metrics, gate, deadlines.reply
+        self._teacher = Guarded("teacher", teacher, deadlines) if teacher else None
 
     def names(self) -> list[str]:
         """Every model a client may ask for."""
@@ -90,21 +100,23 @@ class Answering:
         """The concrete name behind `production`."""
         return self._follower.current
 
+    def circuits(self) -> dict[str, dict[str, Any]]:
+        """The circuit breaker of every upstream."""
+        return {guarded.name: guarded.status() for guarded in (self._engine, self._teacher) if guarded}
+
     async def reply(self, turn: Turn) -> Reply:
         """A whole reply, in the store before it is returned. A client that leaves cancels the engine's work."""
         with self._gate.place():
-            speaker, draft, started = await self._speaker(turn.model), Draft(), time.monotonic()
-            try:
-                body = await self._whole(speaker, turn)
-                draft.read(body.get("choices"))
-            except Exception:
-                draft.failed = True
-                raise
-            finally:
-                self._count(speaker, draft)
+            started = time.monotonic()
+            speaker, items, body = await self._begin(turn, stream=False)
+            await items.aclose()
+            draft = Draft()
+            draft.read(body.get("choices"))
+            self._count(speaker, draft)
             seconds = time.monotonic() - started
             kept = self._noted(await self._keep(turn, speaker, draft, self._unwanted(turn)))
-            return Reply({**body, "id": turn.id, "model": speaker.name}, draft.text, speaker.name, kept, seconds)
+            said = {**body, "id": turn.id, "model": speaker.name}
+            return Reply(said, draft.text, speaker.name, kept, seconds, speaker.tier)
 
     async def stream(self, turn: Turn) -> AsyncGenerator[Opened | str, None]:
         """First `Opened`, then server-sent events. The row is in the store, incomplete, before the first of them.
@@ -112,13 +124,12 @@ class Answering:
         Whatever ends it early leaves the row incomplete with what was said so far.
         """
         with self._gate.place():
-            speaker, draft, unwanted = await self._speaker(turn.model), Draft(), self._unwanted(turn)
+            draft, unwanted = Draft(), self._unwanted(turn)
             deadline = asyncio.get_running_loop().time() + self._seconds
-            async with aclosing(speaker.chats.chat(turn.body(speaker.name, stream=True))) as items:
-                async with asyncio.timeout_at(deadline):
-                    _check_head(await anext(items))
+            speaker, opened, _ = await self._begin(turn, stream=True)
+            async with aclosing(opened) as items:
                 kept = await self._keep(turn, speaker, draft, unwanted)
-                yield Opened(speaker.name, kept)
+                yield Opened(speaker.name, kept, speaker.tier)
                 try:
                     async for chunk in self._chunks(items, deadline, draft):
                         yield event({**chunk, "id": turn.id, "model": speaker.name})
@@ -132,26 +143,49 @@ class Answering:
                     if not draft.stored and not unwanted:
                         self._keeper.keep_later(draft_of(turn, speaker, draft))
 
-    async def _speaker(self, asked: str) -> Speaker:
-        if asked == "teacher" or (asked == "production" and self._teacher_answers()):
+    async def _begin(self, turn: Turn, *, stream: bool) -> tuple[Speaker, AsyncGenerator[Item, None], dict[str, Any]]:
+        """The first who can answer, what it says after its head, and the JSON of that head."""
+        *before, last = self._order(turn.model)
+        for name in before:
+            with contextlib.suppress(_Passed):
+                return await self._head_of(name, turn, stream, may_pass=True)
+        return await self._head_of(last, turn, stream, tier="fallback" if before else "primary")
+
+    async def _head_of(
+        self, name: str, turn: Turn, stream: bool, *, tier: Tier = "primary", may_pass: bool = False
+    ) -> tuple[Speaker, AsyncGenerator[Item, None], dict[str, Any]]:
+        """Raises _Passed where another may answer instead: the request was sound, and nothing of it was said yet."""
+        speaker = await self._speaker(name, tier)
+        items = speaker.chats.chat(turn.body(speaker.name, stream=stream))
+        try:
+            return speaker, items, _check_head(await anext(items))
+        except BaseException as error:
+            await items.aclose()
+            if isinstance(error, Exception):
+                self._count(speaker, Draft(failed=True))
+                if may_pass and api_error(error).status >= 500:
+                    raise _Passed from error
+            raise
+
+    async def _speaker(self, asked: str, tier: Tier = "primary") -> Speaker:
+        if asked == "teacher":
             if self._teacher is None:
                 known, remedy = ", ".join(self.names()), "set OPENAI_API_KEY or OPENAI_BASE_URL"
                 raise UnknownModel(f"Expected one of {known}, found teacher, which is not configured: {remedy}")
-            return Speaker("teacher", "teacher", self._teacher)
+            return Speaker("teacher", "teacher", self._teacher, tier)
         async with asyncio.timeout(self._seconds):  # at the start `production` waits for the first champion
-            return Speaker(await self._follower.resolve(asked), "self", self._engine)
+            return Speaker(await self._follower.resolve(asked), "self", self._engine, tier)
 
-    def _teacher_answers(self) -> bool:
-        """`auto`: the teacher while there is one and no version of ours has been promoted."""
+    def _order(self, asked: str) -> tuple[str, ...]:
+        """Who is asked, one after the other; who asks for a name gets that one or an error.
+
+        With `student` no message leaves for another machine. `auto`: the teacher until a version was promoted.
+        """
         wish = self._live.settings.answer_with
-        return wish == "teacher" or (wish == "auto" and self._teacher is not None and self._follower.current == "base")
-
-    async def _whole(self, speaker: Speaker, turn: Turn) -> dict[str, Any]:
-        async with (
-            asyncio.timeout(self._seconds),
-            aclosing(speaker.chats.chat(turn.body(speaker.name, stream=False))) as items,
-        ):
-            return _check_head(await anext(items))
+        if asked != "production" or wish == "student" or (wish == "auto" and self._teacher is None):
+            return (asked,)
+        ours_first = wish == "auto" and self._follower.current != "base"
+        return ("production", "teacher") if ours_first else ("teacher", "production")
 
     async def _chunks(
         self, items: AsyncGenerator[Item, None], deadline: float, draft: Draft

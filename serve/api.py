@@ -65,7 +65,7 @@ def build_api(deps: IngressDeps) -> FastAPI:
         live,
         metrics,
         gate,
-        limits.reply_seconds,
+        limits.deadlines,
         deps.teacher,
     )
     routers = [

@@ -51,7 +51,7 @@ def chat_routes(answering: Answering, door: StoreDoor, limits: IngressLimits) ->
         }
         timing = {"total": f"{time.monotonic() - started:.1f}s", "gpt": f"{reply.seconds:.1f}s"}
         answer = {"response": reply.text, "search_results": [], "timing": timing, "mlops_info": info}
-        return JSONResponse(answer, headers=truth(reply.model, turn, reply.kept))
+        return JSONResponse(answer, headers=truth(reply.model, turn, reply.kept, reply.tier))
 
     return routes
 

@@ -32,10 +32,17 @@ def health_routes(engine: EngineClient, answering: Answering, metrics: Metrics) 
             raise EngineUnavailable("no answer in time") from None
         return {"status": "ready", "production": answering.champion(), "base_model": facts.get("model")}
 
+    @routes.get("/api/v1/circuit-breaker/status")
+    async def circuit_breakers() -> dict[str, Any]:
+        """The circuit breaker of each upstream: whether it is asked now, and when it will be tried again."""
+        return answering.circuits()
+
     @routes.get("/metrics", response_class=Response)
     async def prometheus() -> Response:
         """Counts and durations of the ingress."""
         champion = answering.champion()
+        for name, circuit in answering.circuits().items():
+            metrics.circuits.labels(name).set(("CLOSED", "HALF_OPEN", "OPEN").index(circuit["state"]))
         metrics.champion.set(0 if champion == "base" else int(champion[1:]))
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 

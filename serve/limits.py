@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from resources.settings import Settings
 from serve.errors import busy
+from serve.guarded import Deadlines
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,13 @@ class IngressLimits:
     capture_seconds: float = 2.0
     store_seconds: float = 10.0
     reply_seconds: float = 120.0
+    first_token_seconds: float = 120.0
+    between_tokens_seconds: float = 60.0
+
+    @property
+    def deadlines(self) -> Deadlines:
+        """Of one chat."""
+        return Deadlines(self.reply_seconds, self.first_token_seconds, self.between_tokens_seconds)
 
     @classmethod
     def of(cls, settings: Settings) -> "IngressLimits":
@@ -37,6 +45,8 @@ class IngressLimits:
             most_tokens=settings.max_tokens_limit,
             running_chats=settings.max_concurrent_requests,
             reply_seconds=settings.request_timeout_seconds,
+            first_token_seconds=settings.first_token_timeout_seconds,
+            between_tokens_seconds=settings.between_tokens_timeout_seconds,
         )
 
 

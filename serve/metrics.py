@@ -15,6 +15,9 @@ class Metrics:
         self.first_token_seconds = self._histogram("first_token_seconds", "Until a stream says something")
         self.chats = self._gauge("chats_running", "Chats in work now")
         self.champion = self._gauge("champion_version", "Version behind production; 0 is the base")
+        self.circuits = Gauge(
+            "whetstone_circuit", "0 closed, 1 half open, 2 open", ["upstream"], registry=self.registry
+        )
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

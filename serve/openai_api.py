@@ -76,24 +76,25 @@ def turn_of(body: ChatCompletionBody, limits: IngressLimits) -> Turn:
     )
 
 
-def truth(model: str, turn: Turn, kept: Kept) -> dict[str, str]:
-    """The headers of every reply: who wrote it, its conversation, and whether that is in the store."""
+def truth(model: str, turn: Turn, kept: Kept, tier: str = "primary") -> dict[str, str]:
+    """The headers of every reply: who wrote it, in whose place if not its own, and whether it is in the store."""
     return {
         "x-whetstone-model": model,
         "x-whetstone-conversation": turn.id,
         "x-whetstone-collected": str(kept.collected).lower(),
+        "x-whetstone-tier": tier,
     }
 
 
 async def _whole(answering: Answering, turn: Turn) -> Response:
     reply = await answering.reply(turn)
-    return JSONResponse(reply.body, headers=truth(reply.model, turn, reply.kept))
+    return JSONResponse(reply.body, headers=truth(reply.model, turn, reply.kept, reply.tier))
 
 
 async def _streamed(answering: Answering, turn: Turn) -> Response:
     stream = answering.stream(turn)
     opened = cast(Opened, await anext(stream))  # the first item of a stream is its head
-    return EventStream(stream, truth(opened.model, turn, opened.kept))
+    return EventStream(stream, truth(opened.model, turn, opened.kept, opened.tier))
 
 
 def _model(name: str) -> dict[str, Any]:

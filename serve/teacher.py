@@ -53,6 +53,11 @@ def _refuse(response: httpx.Response) -> None:
     if status in (400, 422):
         message = f"Expected a request that the teacher takes, found it refused with {status}"
         raise ApiError(400, message, code="teacher_refused")
+    if 400 <= status < 500:
+        message = (
+            f"Expected the teacher to take our key and model, found them refused with {status}: check the settings"
+        )
+        raise ApiError(502, message, code="teacher_refused")
     if status != 200:
         raise ApiError(502, f"Expected an answer of the teacher, found status {status}", code="teacher_failed")
 

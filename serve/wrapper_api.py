@@ -52,7 +52,7 @@ def wrapper_routes(answering: Answering, make: Callable[[Complete], Predicts], l
             call.cancel()
         model = call.reply.model if call.reply else answering.champion()
         version = int(model[1:]) if model[1:].isdecimal() else None
-        headers = truth(model, call.turn, call.reply.kept) if call.reply and call.turn else {}
+        headers = truth(model, call.turn, call.reply.kept, call.reply.tier) if call.reply and call.turn else {}
         return JSONResponse({"output": output, "model": model, "version": version}, headers=headers)
 
     return routes

@@ -30,6 +30,7 @@ ROUTES = {
     "GET /mlops/events",
     "GET /mlops/settings",
     "POST /mlops/settings",
+    "GET /api/v1/circuit-breaker/status",
     "GET /health",
     "GET /ready",
     "GET /metrics",
@@ -59,12 +60,12 @@ async def test_metrics_count_requests_by_route_and_replies_by_model(
     follower.current = "v2"
     await client.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "Hi"}]})
     await client.get("/v1/models/v1")
-    await client.get("/made/up/4711")
+    await client.get("/made/up/nowhere-to-be-found")
     text = (await client.get("/metrics")).text
 
     assert 'whetstone_http_requests_total{method="POST",route="/v1/chat/completions",status="200"} 1.0' in text
     assert 'route="/v1/models/{name}"' in text
-    assert "4711" not in text, "a client must not make label values"
+    assert "nowhere-to-be-found" not in text, "a client must not make label values"
     assert 'whetstone_replies_total{model="v2",outcome="completed"} 1.0' in text
     assert "whetstone_champion_version 2.0" in text
 

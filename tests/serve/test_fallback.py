@@ -1,0 +1,161 @@
+"""An upstream that fails: another answers in its place where the settings allow it; it is left alone for a while."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import httpx
+import pytest
+
+from core.breaker import BreakerLimits
+from resources.store import Store
+from serve.engine_client import Body, EngineBusy, EngineUnavailable, Item
+from serve.errors import ApiError
+from serve.guarded import Deadlines, Guarded
+from tests.fakes import FakeEngine, FakeFollower
+from tests.serve.test_teacher import CHAT, lesson, upstream
+
+pytestmark = pytest.mark.anyio
+
+ASK: dict[str, Any] = {"model": "production", "messages": [{"role": "user", "content": "My printer?"}]}
+STATUS = "/api/v1/circuit-breaker/status"
+
+
+def broken(_: dict[str, Any]) -> httpx.Response:
+    return httpx.Response(500)
+
+
+@pytest.mark.parametrize("changes", [upstream(broken)])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_champion_answers_for_a_teacher_that_fails(
+    client: httpx.AsyncClient, store: Store, follower: FakeFollower, changes: Any, stream: bool
+) -> None:
+    follower.current = "v1"
+    await client.post("/mlops/settings", json={"answer_with": "teacher"})
+    answer = await client.post(CHAT, json=ASK | {"stream": stream})
+
+    assert (answer.status_code, answer.headers["x-whetstone-model"]) == (200, "v1")
+    assert answer.headers["x-whetstone-tier"] == "fallback"
+    kept = store.conversations.get(answer.headers["x-whetstone-conversation"])
+    assert kept is not None
+    assert (kept.conversation.model, kept.conversation.provenance, kept.conversation.complete) == ("v1", "self", True)
+
+
+@pytest.mark.parametrize("changes", [upstream(lesson)])
+@pytest.mark.parametrize(("wish", "status", "tier"), [("auto", 200, "fallback"), ("student", 503, None)])
+async def test_a_teacher_answers_for_the_champion_only_where_messages_may_leave(
+    client: httpx.AsyncClient,
+    engine: FakeEngine,
+    follower: FakeFollower,
+    changes: Any,
+    wish: str,
+    status: int,
+    tier: str | None,
+) -> None:
+    follower.current, engine.raises = "v1", EngineUnavailable("restarting")
+    await client.post("/mlops/settings", json={"answer_with": wish})
+    answer = await client.post(CHAT, json=ASK)
+
+    assert (answer.status_code, answer.headers.get("x-whetstone-tier")) == (status, tier)
+
+
+@pytest.mark.parametrize("changes", [upstream(broken)])
+async def test_who_asks_for_a_name_gets_it_or_an_error(client: httpx.AsyncClient, changes: Any) -> None:
+    assert (await client.post(CHAT, json=ASK | {"model": "teacher"})).status_code == 502
+
+
+@pytest.mark.parametrize("changes", [upstream(lambda _: httpx.Response(400))])
+async def test_a_request_that_was_wrong_is_asked_of_nobody_else(
+    client: httpx.AsyncClient, engine: FakeEngine, changes: Any
+) -> None:
+    await client.post("/mlops/settings", json={"answer_with": "teacher"})
+
+    assert ((await client.post(CHAT, json=ASK)).status_code, engine.asked) == (400, [])
+
+
+async def test_after_five_failures_the_engine_is_left_alone(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    engine.raises = EngineUnavailable("dead")
+    for _ in range(5):
+        assert (await client.post(CHAT, json=ASK)).json()["error"]["code"] == "engine_unavailable"
+    refused = await client.post(CHAT, json=ASK)
+
+    assert (refused.status_code, refused.json()["error"]["code"], len(engine.asked)) == (503, "circuit_open", 5)
+    assert 0 < int(refused.headers["retry-after"]) <= 60
+    state = (await client.get(STATUS)).json()["engine"]
+    assert (state["state"], state["failures"], state["successes"]) == ("OPEN", 0, 0)
+    assert state["opened_at"]
+    assert 0 < state["retry_in_seconds"] <= 60
+    assert 'whetstone_circuit{upstream="engine"} 2.0' in (await client.get("/metrics")).text
+
+
+class Scripted:
+    """Plays one scene after the other."""
+
+    def __init__(self, *scenes: Any) -> None:
+        self.scenes = list(scenes)
+
+    async def chat(self, body: Body) -> AsyncGenerator[Item, None]:
+        for item in self.scenes.pop(0):
+            if isinstance(item, Exception):
+                raise item
+            if item is None:
+                await asyncio.Event().wait()
+            yield item
+
+
+LIMITS = BreakerLimits(failures=1)
+HEAD: Item = {"status": 200}
+WHOLE: Item = {"status": 200, "json": {"choices": []}}
+DEADLINES = Deadlines(reply=0.05, first_token=0.05, between_tokens=0.05)
+# scene, whether it streams, what the breaker says after it
+SCENES = {
+    "answers": ([WHOLE], False, "CLOSED"),
+    "streams": ([HEAD, "data: x"], True, "CLOSED"),
+    "says nothing after its head": ([HEAD], True, "OPEN"),
+    "ends without a word": ([], False, "OPEN"),
+    "hangs before its head": ([None], False, "OPEN"),
+    "hangs after its head": ([HEAD, None], True, "OPEN"),
+    "hangs between two words": ([HEAD, "data: x", None], True, "OPEN"),
+    "breaks in the middle": ([HEAD, "data: x", RuntimeError("died")], True, "OPEN"),
+    "answers 500": ([{"status": 500, "json": {}}], False, "OPEN"),
+    "answers 404": ([{"status": 404, "json": {}}], False, "CLOSED"),
+    "is full": ([EngineBusy("full")], False, "CLOSED"),
+    "refuses the request": ([ApiError(400, "no")], False, "CLOSED"),
+    "is dead": ([EngineUnavailable("dead")], False, "OPEN"),
+}
+
+
+@pytest.mark.parametrize(("scene", "stream", "state"), SCENES.values(), ids=SCENES)
+async def test_what_counts_as_a_failure(scene: list[Any], stream: bool, state: str) -> None:
+    guarded = Guarded("engine", Scripted(scene), DEADLINES, LIMITS)
+    with contextlib.suppress(EngineBusy, EngineUnavailable, ApiError, RuntimeError, TimeoutError):
+        async for _ in guarded.chat({"stream": stream}):
+            pass
+
+    assert guarded.status()["state"] == state
+
+
+@pytest.mark.parametrize(("scene", "pulled"), [([HEAD, "data: x", "data: y"], 2), ([HEAD, "data: x"], 1)])
+async def test_a_client_that_hangs_up_says_nothing_of_the_upstream(scene: list[Any], pulled: int) -> None:
+    guarded = Guarded("engine", Scripted(scene), DEADLINES, LIMITS)
+    items = guarded.chat({"stream": True})
+    for _ in range(pulled):
+        await anext(items)
+    await items.aclose()
+
+    assert guarded.status()["state"] == "CLOSED"
+
+
+async def test_three_answers_after_the_pause_close_it_again() -> None:
+    now = [0.0]
+    guarded = Guarded("teacher", Scripted([], *[[WHOLE]] * 3), DEADLINES, LIMITS, clock=lambda: now[0])
+    seen = []
+    for seconds in (0.0, 60.0, 0.0, 0.0):
+        now[0] += seconds
+        async for _ in guarded.chat({}):
+            pass
+        seen.append(guarded.status()["state"])
+
+    assert seen == ["OPEN", "HALF_OPEN", "HALF_OPEN", "CLOSED"]
+    assert guarded.status()["opened_at"] is None

@@ -15,6 +15,7 @@ from resources.conversation_rows import conversation_of, is_positive, waits, wit
 from resources.store_errors import NotFound
 from resources.tables import conversations, utc_now
 from resources.tables import feedback as table
+from resources.text_search import escaped
 from resources.waiting_triggers import cancel_when_nothing_waits
 
 SUPERSEDED = "superseded"
@@ -93,7 +94,7 @@ def _rate(connection: Connection, row: Row[Any], feedback: Feedback) -> Eligibil
 def _correct(connection: Connection, row: Row[Any], reply: str) -> str:
     """A conversation of its own, in the thread of the first; a later one gets a number and replaces those that wait."""
     original = conversation_of(row)
-    like = conversations.c.id.like(f"{_escaped(row.id)}.corrected%", escape="\\")
+    like = conversations.c.id.like(f"{escaped(row.id)}.corrected%", escape="\\")
     earlier = connection.execute(select(conversations.c.id).where(like)).scalars().all()
     _supersede(connection, [id for id in earlier if _CORRECTION.fullmatch(id.removeprefix(row.id))])
     corrected = Conversation(
@@ -114,7 +115,3 @@ def _supersede(connection: Connection, ids: Sequence[str]) -> None:
     """Earlier corrections of the same turn are not trained on beside the latest; what a version has stays in it."""
     theirs = conversations.c.id.in_(ids) & (conversations.c.provenance == "self_edited")
     connection.execute(update(conversations).where(theirs, waits()).values(eligible=False, reason=SUPERSEDED))
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

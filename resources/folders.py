@@ -35,17 +35,17 @@ def sha256_of(path: Path) -> str:
 def publish(staging: Path, final: Path, manifest: Manifest) -> None:
     """Turn `staging` into `final`, whole or not at all; a `final` already whole is kept."""
     for path in staging.iterdir():
-        _sync(path)
+        sync(path)
     (staging / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
-    _sync(staging / MANIFEST_NAME)
-    _sync(staging)
+    sync(staging / MANIFEST_NAME)
+    sync(staging)
     if final.exists():
         if is_whole(final):
             shutil.rmtree(staging)
             return
         shutil.rmtree(final)
     staging.rename(final)
-    _sync(final.parent)
+    sync(final.parent)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -53,9 +53,9 @@ def write_whole(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = path.with_name(f"{path.name}.tmp-{os.getpid()}")
     staging.write_text(text, encoding="utf-8")
-    _sync(staging)
+    sync(staging)
     staging.rename(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def is_whole(folder: Path) -> bool:
@@ -102,7 +102,8 @@ def read_manifest(folder: Path) -> Manifest:
         raise FolderRefused(f"Expected a manifest at {path}, found one that does not read: {error}") from error
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """On disk, whatever happens to the machine."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

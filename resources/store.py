@@ -21,6 +21,7 @@ from resources.store_errors import (
     VersionStopped,
 )
 from resources.triggers import Triggers
+from resources.uploads import Uploads
 from resources.versions import Versions
 
 __all__ = [
@@ -54,6 +55,7 @@ class Store:
         self.champion = Champions(self.database, lineage)
         self.events = Events(self.database)
         self.outbox = Outbox(self.database, self.settings)
+        self.uploads = Uploads(self.database)
 
     def size_bytes(self) -> int:
         """What the database takes on disk."""

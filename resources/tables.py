@@ -125,6 +125,8 @@ conversations = Table(
     Column("personal", JSON),
     Column("released_at", UtcDateTime),
     Column("released_by", Name),
+    # the rules that whoever released it has overruled
+    Column("overruled", JSON),
     CheckConstraint("version IS NULL OR eligible", name="only_eligible_are_claimed"),
     sqlite_autoincrement=True,
 )
@@ -153,6 +155,9 @@ Index("by_eligible", _c.eligible, _c.seq)
 Index("by_user", _c.user_id, _c.seq)
 Index("by_session", _c.session_id, _c.seq)
 Index("by_source", _c.source, _c.seq)
+# what a person has to look at: rejected by screening, or held back with somebody's number in it
+TO_REVIEW = "rejected OR reason = 'personal_data'"
+Index("to_review", _c.seq, sqlite_where=text(TO_REVIEW), postgresql_where=text(TO_REVIEW))
 
 feedback = Table(
     "feedback",
@@ -264,3 +269,80 @@ outbox = Table(
     Column("error", Text),
 )
 Index("outbox_waiting", outbox.c.id, sqlite_where=text("closed_at IS NULL"), postgresql_where=text("closed_at IS NULL"))
+
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("seq", Serial, ForeignKey("conversations.seq", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("status", String(16), nullable=False),
+    # a correction that waits to be released; JSON null and SQL NULL are the same here
+    Column("messages", JSON(none_as_null=True)),
+    Column("reply", Text),
+    Column("findings", JSON, nullable=False),
+    Column("version", Integer),
+    Column("released_id", Name),
+    Column("decided_by", Name),
+    Column("reason", Text),
+    Column("updated_at", UtcDateTime, nullable=False),
+    CheckConstraint("status IN ('waiting','released','dismissed')", name="known_review"),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("format", String(32), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("file_name", Name, nullable=False),
+    Column("extension", String(16), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("mapping", JSON, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("dataset_metadata", JSON, nullable=False),
+    Column("stats", JSON, nullable=False),
+    Column("quality_score", Float),
+    Column("ingested", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    CheckConstraint("status IN ('uploaded','validated','invalid','preprocessed','deleted')", name="known_upload"),
+    CheckConstraint("kind IN ('training','golden')", name="known_kind"),
+    sqlite_autoincrement=True,
+)
+Index("uploads_by_status", uploads.c.status, uploads.c.id)
+
+quality_logs = Table(
+    "quality_logs",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("upload", Serial, ForeignKey("uploads.id", ondelete="CASCADE"), nullable=False),
+    Column("is_valid", Boolean, nullable=False),
+    Column("quality_score", Float),
+    Column("total", Integer, nullable=False),
+    Column("valid", Integer, nullable=False),
+    Column("pii", JSON, nullable=False),
+    Column("duplicates", JSON, nullable=False),
+    Column("reasons", JSON, nullable=False),
+    Column("checks", JSON, nullable=False),
+    Column("rules_version", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("quality_logs_of_upload", quality_logs.c.upload, quality_logs.c.id)
+
+quality_findings = Table(
+    "quality_findings",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("log", Serial, ForeignKey("quality_logs.id", ondelete="CASCADE"), nullable=False),
+    Column("line", Integer),
+    Column("column", Integer),
+    Column("rule", String(64), nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("message", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("findings_of_log", quality_findings.c.log, quality_findings.c.id)

@@ -13,10 +13,12 @@ from starlette.exceptions import HTTPException
 
 from core.live_settings import LiveSettings
 from resources.store import Store
+from resources.upload_files import UploadFiles
 from serve.answering import Answering, Follower
 from serve.auth import Keys
 from serve.chat_api import chat_routes
 from serve.conversations_api import conversation_routes
+from serve.datasets_api import dataset_routes
 from serve.docs_page import add_docs
 from serve.edge import Edge
 from serve.engine_client import EngineClient
@@ -44,6 +46,7 @@ class IngressDeps:
     follower: Follower
     live: LiveSettings
     backups: Path
+    uploads: Path
     make_wrapper: Callable[[Complete], Predicts]
     limits: IngressLimits = field(default_factory=IngressLimits)
     keys: Keys = field(default_factory=Keys)
@@ -54,7 +57,7 @@ class IngressDeps:
 def build_api(deps: IngressDeps) -> FastAPI:
     """Wire the routes to what they stand on."""
     metrics, limits = Metrics(), deps.limits
-    door = StoreDoor(deps.store, limits.store_seconds)
+    door, files = StoreDoor(deps.store, limits.store_seconds), UploadFiles(deps.uploads)
     live = LiveView(door, deps.live, deps.look_seconds)
     gate = Gate("chats", limits.running_chats)
     metrics.chats.set_function(lambda: gate.taken)
@@ -74,9 +77,10 @@ def build_api(deps: IngressDeps) -> FastAPI:
         wrapper_routes(answering, deps.make_wrapper, limits),
         loop_routes(door, live, limits, has_teacher=deps.teacher is not None, progress_seconds=deps.look_seconds),
         conversation_routes(door, limits, deps.backups),
+        dataset_routes(door, limits, files),
         health_routes(deps.engine, answering, metrics),
     ]
-    return _assembled(routers, _lifespan(live, door), deps.keys, metrics)
+    return _assembled(routers, _lifespan(live, door, files), deps.keys, metrics)
 
 
 def _assembled(routers: list[APIRouter], lifespan: Any, keys: Keys, metrics: Metrics) -> FastAPI:
@@ -90,10 +94,11 @@ def _assembled(routers: list[APIRouter], lifespan: Any, keys: Keys, metrics: Met
     return api
 
 
-def _lifespan(live: LiveView, door: StoreDoor) -> Any:
+def _lifespan(live: LiveView, door: StoreDoor, files: UploadFiles) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await live.refresh()
+        await asyncio.to_thread(files.sweep)
         looking = asyncio.create_task(live.run())
         yield
         looking.cancel()

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Match
 
 from resources.store_errors import CaptureFull, NotAllowed, NotFound, StoreUnavailable
+from resources.upload_files import DiskFull
 from serve.champion_follower import UnknownModel
 from serve.engine_client import AdapterNotServed, EngineBusy, EngineUnavailable
 
@@ -149,6 +150,9 @@ ANSWERS: Mapping[type[BaseException], Callable[[Any], ApiError]] = {
     EngineUnavailable: lambda _: busy("Expected the engine to answer, found it (re)starting", "engine_unavailable", 5),
     StoreUnavailable: lambda _: busy("Expected the store to answer, found it away", "store_unavailable", 2),
     CaptureFull: lambda _: busy("Expected room for another conversation, found the queue full", "capture_full"),
+    DiskFull: lambda _: ApiError(
+        507, "Expected room on the disk, found none: delete datasets you no longer need", code="disk_full"
+    ),
     TimeoutError: lambda _: ApiError(504, "Expected an answer in time, found none", code="timeout"),
 }
 

@@ -43,6 +43,7 @@ class IngressReplica:
             follower=self._follower,
             live=settings.live(),
             backups=settings.state_dir / "backups",
+            uploads=settings.state_dir / "uploads",
             make_wrapper=_wrapper,
             limits=IngressLimits.of(settings),
             keys=keys_of(settings),

@@ -23,6 +23,9 @@ class IngressLimits:
     running_chats: int = 64
     predictions: int = 16
     imports: int = 2
+    uploads: int = 2
+    upload_bytes: int = 100 * 2**20
+    upload_seconds: float = 600.0
     progress_streams: int = 16
     capture_seconds: float = 2.0
     store_seconds: float = 10.0
@@ -41,6 +44,7 @@ class IngressLimits:
         return cls(
             body_bytes=settings.max_body_bytes,
             import_bytes=settings.max_import_bytes,
+            upload_bytes=settings.max_upload_bytes,
             default_tokens=settings.default_max_tokens,
             most_tokens=settings.max_tokens_limit,
             running_chats=settings.max_concurrent_requests,

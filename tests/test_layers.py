@@ -18,7 +18,10 @@ FLOORS: dict[str, tuple[set[str], set[str] | None]] = {
     "resources": ({"core"}, {"sqlalchemy", "alembic", "pyarrow", "pydantic_settings", "dotenv", "httpx"}),
     "wrappers": ({"core"}, set()),
     "assets": ({"core", "resources", "wrappers"}, {"dagster"}),
-    "serve": ({"core", "resources", "wrappers"}, {"ray", "fastapi", "starlette", "prometheus_client", "httpx"}),
+    "serve": (
+        {"core", "resources", "wrappers"},
+        {"ray", "fastapi", "starlette", "prometheus_client", "httpx", "python_multipart"},
+    ),
     "sensors": ({"core", "resources", "wrappers", "assets"}, {"dagster"}),
     "definitions.py": ({"core", "resources", "wrappers", "assets", "sensors"}, None),
     "train.py": ({"core", "resources", "wrappers"}, None),

@@ -61,6 +61,7 @@ def deps(store: Store, engine: FakeEngine, follower: FakeFollower, tmp_path: Pat
         follower=follower,
         live=LiveSettings(),
         backups=tmp_path / "backups",
+        uploads=tmp_path / "uploads",
         make_wrapper=lambda complete: LoraWrapper(complete=complete),
         look_seconds=0.01,
     )

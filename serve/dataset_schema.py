@@ -1,0 +1,82 @@
+"""Bodies and queries of the routes of uploaded datasets."""
+
+import json
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, StringConstraints
+
+from core.domain import Identifier, check_text
+from core.formats import Columns
+from serve.schema import Closed, Paged
+
+Format = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion"]
+Kind = Literal["training", "golden"]
+Status = Literal["uploaded", "validated", "invalid", "preprocessed", "deleted"]
+Tag = Annotated[str, StringConstraints(pattern=r"^[\w-]{1,50}$")]
+Tags = Annotated[list[Tag], Field(max_length=50)]
+
+MOST_METADATA = 20_000
+EXTENSIONS = ("jsonl", "json", "csv", "parquet")
+
+
+def _split(value: Any) -> Any:
+    """`a,b` as people write it in a form or a query; a JSON list is taken too."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return _from_json(value)
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _from_json(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise ValueError("expected JSON, found something else") from None
+
+
+def _small(value: Any) -> Any:
+    """Metadata is a label, not a second dataset; what no database can hold is refused here."""
+    said = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if len(said) > MOST_METADATA:
+        raise ValueError(f"expected at most {MOST_METADATA} characters of JSON, found {len(said)}")
+    check_text(said)
+    if re.search(r"\\u0000", said):
+        raise ValueError("expected text without NUL, found one")
+    return value
+
+
+Metadata = Annotated[dict[str, Any], BeforeValidator(_small), BeforeValidator(_from_json)]
+
+
+class UploadParts(Closed):
+    """The texts beside the file in `POST /api/v1/admin/training/datasets`."""
+
+    name: Identifier
+    version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    format: Format = "auto"
+    kind: Kind = "training"
+    tags: Annotated[Tags, BeforeValidator(_split)] = Field(default_factory=list)
+    dataset_metadata: Metadata = Field(default_factory=dict)
+    mapping: Annotated[Columns, BeforeValidator(_from_json)] = Columns()
+
+
+class DatasetPatch(Closed):
+    """`PATCH /api/v1/admin/training/datasets/{id}`; `validated` and `invalid` are for the checks to say."""
+
+    name: Identifier | None = None
+    tags: Tags | None = None
+    dataset_metadata: Annotated[dict[str, Any], BeforeValidator(_small)] | None = None
+    status: Literal["uploaded", "invalid"] | None = None
+
+
+class DatasetsQuery(Paged):
+    """`GET /api/v1/admin/training/datasets`."""
+
+    status: Status | None = None
+    search: Identifier | None = None
+    tags: Annotated[str, Field(max_length=3000)] | None = None
+    kind: Kind | None = None

@@ -1,0 +1,180 @@
+"""Datasets that a person uploads: received, listed, described, deleted."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import JSONResponse, Response
+
+from resources.times import moment
+from resources.upload_files import Staged, UploadFiles
+from resources.uploads import Upload
+from serve.bodies import body_as, documented, validated
+from serve.dataset_schema import EXTENSIONS, DatasetPatch, DatasetsQuery, UploadParts
+from serve.errors import ApiError
+from serve.limits import Gate, IngressLimits
+from serve.store_door import StoreDoor
+from serve.uploading import FILE_PART, receive
+
+PREFIX = "/api/v1/admin/training/datasets"
+_FIELDS = frozenset(UploadParts.model_fields)
+_COMMIT_SECONDS = 60.0  # beyond this the file would be taken away under a row that may yet come
+
+
+def dataset_routes(door: StoreDoor, limits: IngressLimits, files: UploadFiles) -> APIRouter:
+    routes = APIRouter(prefix=PREFIX, tags=["Datasets"])
+    receiving = Gate("uploads", limits.uploads)
+
+    @routes.post("", status_code=201, openapi_extra=_UPLOAD_BODY)
+    async def upload(request: Request) -> Response:
+        """Keep a file of conversations: multipart, the file as the part `file`, its description in short parts."""
+        with receiving.place(), await asyncio.to_thread(files.stage, _announced(request)) as staged:
+            received = await receive(
+                request,
+                staged,
+                fields=_FIELDS,
+                check_name=extension_of,
+                limit=limits.upload_bytes,
+                seconds=limits.upload_seconds,
+            )
+            parts = validated(UploadParts, received.fields)
+            values = _values(parts, received.file_name or "", staged)
+            made = await door.ask(
+                lambda store: store.uploads.add(values, lambda id: files.place(staged, id, values["extension"])),
+                _COMMIT_SECONDS,
+            )
+        return JSONResponse(dataset_row(made), 201)
+
+    @routes.get("")
+    async def datasets(query: Annotated[DatasetsQuery, Query()]) -> dict[str, Any]:
+        """Uploaded datasets, newest first; each of `tags` must be there, deleted ones are shown by `status=deleted`."""
+        number, size = query.as_page()
+        tags = [tag.strip() for tag in (query.tags or "").split(",") if tag.strip()]
+        page = await door.ask(
+            lambda store: store.uploads.page(
+                number, size, status=query.status, search=query.search, tags=tags, kind=query.kind
+            )
+        )
+        items = [dataset_row(found) for found in page.items]
+        return {"items": items, "page": page.page, "page_size": page.page_size, "total": page.total}
+
+    @routes.get("/{id}")
+    async def dataset(id: int) -> dict[str, Any]:
+        """One of them; a deleted one says so in its status."""
+        return dataset_row(await door.ask(lambda store: store.uploads.get(_number(id))))
+
+    @routes.patch("/{id}", openapi_extra=documented(DatasetPatch))
+    async def change(id: int, request: Request) -> dict[str, Any]:
+        """Change its description."""
+        body = await body_as(DatasetPatch, request, limits.body_bytes)
+        wanted = body.model_dump(exclude_none=True)
+        if not wanted:
+            raise ApiError(422, "the body: expected something to change, found nothing", code="invalid_value")
+        return dataset_row(await door.ask(lambda store: store.uploads.change(_number(id), wanted)))
+
+    @routes.delete("/{id}", status_code=204)
+    async def delete(id: int) -> Response:
+        """The file goes, its description and the log of its checks stay; what was ingested from it stays too."""
+        await door.ask(lambda store: store.uploads.delete(_number(id)))
+        await asyncio.to_thread(files.remove, id)
+        return Response(status_code=204)
+
+    @routes.get("/{id}/stats")
+    async def stats(id: int) -> dict[str, Any]:
+        """The figures that are stored with it."""
+        found = await door.ask(lambda store: store.uploads.get(_number(id)))
+        return {"dataset_id": found.id, **_figures(found), "quality_score": found.quality_score, **found.stats}
+
+    return routes
+
+
+def dataset_row(upload: Upload) -> dict[str, Any]:
+    """A dataset as the API shows it."""
+    return {
+        "id": upload.id,
+        "name": upload.name,
+        "version": upload.version,
+        "format": upload.format,
+        "status": upload.status,
+        **_figures(upload),
+        "quality_score": upload.quality_score,
+        "tags": upload.tags,
+        "dataset_metadata": upload.dataset_metadata,
+        "created_at": moment(upload.created_at),
+        "updated_at": moment(upload.updated_at),
+        "kind": upload.kind,
+        "file_name": upload.file_name,
+        "size_bytes": upload.size_bytes,
+        "sha256": upload.sha256,
+        "mapping": upload.mapping,
+        "ingested": upload.ingested or None,
+    }
+
+
+def _figures(upload: Upload) -> dict[str, Any]:
+    names = ("total_samples", "avg_instruction_length", "avg_output_length")
+    return {name: upload.stats.get(name) for name in names}
+
+
+def _values(parts: UploadParts, file_name: str, staged: Staged) -> dict[str, Any]:
+    """The row of a received file, without what only reading it can tell."""
+    return {
+        **parts.model_dump(),
+        "mapping": parts.mapping.model_dump(exclude_unset=True),
+        "file_name": file_name,
+        "extension": extension_of(file_name),
+        "size_bytes": staged.size,
+        "sha256": staged.sha256,
+        "stats": {},
+    }
+
+
+def extension_of(file_name: str) -> str:
+    """`jsonl`, `csv.gz` and so on; what else a name ends with is refused."""
+    ends = Path(file_name.lower()).suffixes
+    gz = ends[-1:] == [".gz"]
+    kind = (ends[:-1] if gz else ends)[-1:]
+    if not kind or kind[0][1:] not in EXTENSIONS:
+        expected = ", ".join(f".{extension}" for extension in EXTENSIONS)
+        message = f"{FILE_PART}: expected a name that ends with {expected}, or one of these and .gz"
+        raise ApiError(422, message, param=FILE_PART, code="unknown_extension")
+    return kind[0][1:] + (".gz" if gz else "")
+
+
+def _number(id: int) -> int:
+    """A number that a database can look for."""
+    return id if 0 < id < 2**63 else 0
+
+
+def _announced(request: Request) -> int:
+    announced = request.headers.get("content-length", "")
+    return int(announced) if announced.isdecimal() and len(announced) < 19 else 0
+
+
+_PART: dict[str, Any] = {"type": "string"}
+_UPLOAD_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": [FILE_PART, "name", "version"],
+                    "properties": {
+                        FILE_PART: {"type": "string", "format": "binary", "description": ", ".join(EXTENSIONS)},
+                        **{name: {**_PART, "description": text} for name, text in (
+                            ("name", "1 to 255 characters"),
+                            ("version", "letters, digits, dot, dash, underscore"),
+                            ("format", "auto (default), messages, sharegpt, alpaca or prompt_completion"),
+                            ("kind", "training (default) or golden: one to evaluate with, never ingested"),
+                            ("tags", "a,b or a JSON list"),
+                            ("dataset_metadata", "a JSON object"),
+                            ("mapping", "a JSON object: the format's column -> the file's"),
+                        )},
+                    },
+                }
+            }
+        },
+    }
+}  # fmt: skip

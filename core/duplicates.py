@@ -9,6 +9,8 @@ from core.conversation import Conversation
 
 def folded(text: str) -> str:
     """NFKC, case folded, white space collapsed: what two people would call the same text."""
+    if text.isascii():
+        return " ".join(text.lower().split())
     once = unicodedata.normalize("NFKC", text).casefold()
     # folding ß makes an s that the accent after it joins, so the composition is done once more
     return " ".join(unicodedata.normalize("NFKC", once).casefold().split())

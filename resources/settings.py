@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
+from core.caps import Caps
 from core.live_settings import AnswerWith, LiveSettings
 from core.recipe import Recipe, StartFrom
 from core.verdict import GateThresholds
@@ -126,6 +127,12 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         default=15, ge=2, le=600, description="Silence after which a run counts as dead and its version is taken over"
     )
+
+    # --- the dataset
+    data_max_per_user: int = like(Caps, "per_user")
+    data_max_per_cluster: int = like(Caps, "per_cluster")
+    data_max_self_share: float = like(Caps, "self_share")
+    data_max_refusal_share: float = like(Caps, "refusal_share")
 
     # --- the gate
     gate_alpha: float = like(GateThresholds, "alpha")
@@ -267,6 +274,10 @@ class Settings(BaseSettings):
         if any(rows):
             chosen["tokens_per_step"] = self.finetune_pack_tokens * (rows[0] or 1) * (rows[1] or 1)
         return Recipe(**{**chosen, "epochs": live.finetune_epochs, "start_from": live.start_from})
+
+    def caps(self) -> Caps:
+        """How much of a dataset may come from one place."""
+        return Caps(**{name: getattr(self, f"data_max_{name}") for name in Caps.model_fields})
 
     def gate_thresholds(self) -> GateThresholds:
         """Where the gate draws its lines."""

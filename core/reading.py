@@ -1,0 +1,49 @@
+"""The question and the reply of a conversation, taken apart once for every check that looks at words."""
+
+import re
+from dataclasses import dataclass
+
+from core.conversation import Conversation
+from core.duplicates import folded
+
+WORD = re.compile(r"[^\W_]+")
+# fenced code (an unclosed fence runs to the end), then code in a line, then addresses
+NOT_PROSE = re.compile(r"^[ \t]*```.*?(?:^[ \t]*```[ \t]*$|\Z)|`[^`\n]+`|https?://\S+", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text as it stands, its words folded, these put together; the `prose` ones without code and addresses."""
+
+    raw: str
+    words: list[str]
+    compact: str
+    prose: str
+    prose_words: list[str]
+    prose_compact: str
+
+
+def words(text: str) -> list[str]:
+    """Letters and digits in a row, folded: NFKC, without case."""
+    return WORD.findall(folded(text))
+
+
+def prose(text: str) -> str:
+    """The text without code and addresses."""
+    return NOT_PROSE.sub(" ", text) if "`" in text or "://" in text else text
+
+
+def read(text: str) -> Text:
+    """Take a text apart; the cost is that of folding it."""
+    every = words(text)
+    compact = "".join(every)
+    plain = prose(text)
+    if plain is text:
+        return Text(text, every, compact, text, every, compact)
+    plain_words = words(plain)
+    return Text(text, every, compact, plain, plain_words, "".join(plain_words))
+
+
+def read_conversation(conversation: Conversation) -> tuple[Text, Text]:
+    """The last question and the reply to it."""
+    return read(conversation.last_user), read(conversation.reply)

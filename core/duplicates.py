@@ -1,4 +1,4 @@
-"""Exact duplicates: the same question with the same answer, whatever the spacing, case or Unicode form."""
+"""What makes two conversations the same, or nearly so, whatever the spacing, case or Unicode form."""
 
 import hashlib
 import unicodedata
@@ -20,3 +20,8 @@ def exact_hash(conversation: Conversation) -> str:
     """SHA-256 of the folded last user text and the folded reply."""
     pair = canonical_json([folded(conversation.last_user), folded(conversation.reply)])
     return hashlib.sha256(pair.encode()).hexdigest()
+
+
+def text_of(conversation: Conversation) -> str:
+    """What near-duplicates are told by: the folded last user text and the folded reply."""
+    return f"{folded(conversation.last_user)}\n{folded(conversation.reply)}"

@@ -15,7 +15,7 @@ HOUSE = {"core", "resources", "wrappers", "assets", "serve", "sensors"}
 # package | ours it may import | third parties at module level besides the light ones, None where all but heavy ones may
 FLOORS: dict[str, tuple[set[str], set[str] | None]] = {
     "core": (set(), set()),
-    "resources": ({"core"}, {"sqlalchemy", "alembic", "pyarrow", "pydantic_settings", "dotenv", "httpx"}),
+    "resources": ({"core"}, {"sqlalchemy", "alembic", "pyarrow", "pydantic_settings", "dotenv", "httpx", "rensa"}),
     "wrappers": ({"core"}, set()),
     "assets": ({"core", "resources", "wrappers"}, {"dagster"}),
     "serve": (

@@ -1,0 +1,156 @@
+"""Personal data in text, Korean and English: where it stands, and what takes its place.
+
+Rules alone, no model: numbers, addresses and keys have forms. Names have none, they are for a `Recogniser`.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+from core.conversation import Conversation
+from core.pii_addresses import addresses
+from core.pii_kinds import ALL, CONTACT, UNIQUE, Hit, PersonalData, Text, without_overlaps
+from core.pii_numbers import hidden_rrn, international_account, named_passport, numbers, old_licence
+from core.pii_secrets import secrets
+from core.pii_text import fold
+from core.pii_words import emails, ip_addresses
+
+__all__ = ["ALL", "CONTACT", "PII_VERSION", "UNIQUE", "Masker", "PersonalData", "Recogniser", "find", "mask_personal",
+           "mask_unique", "placeholders"]  # fmt: skip
+
+PII_VERSION = "pii-1"
+
+Recogniser = Callable[[str], Sequence[PersonalData]]
+
+# without one of these there is nothing to look for: a digit, an @, a name of a secret before a value
+_HINT = re.compile(r"[\d@]|골뱅이|PRIVATE KEY|\[at\]|\(at\)")
+_PLACEHOLDER = re.compile(rf"\[({'|'.join(sorted(kind.upper() for kind in ALL))})(?:_(\d{{1,6}}))?\]")
+# what one replacement lays bare the next one takes; a bound, as text could be made to unfold for hours
+_ROUNDS = 16
+
+_DETECTORS: tuple[tuple[frozenset[str], Callable[[Text], Iterator[Hit]]], ...] = (
+    (frozenset({"rrn", "frn"}), hidden_rrn),
+    (frozenset({"passport"}), named_passport),
+    (frozenset({"driver_licence"}), old_licence),
+    (frozenset({"secret"}), secrets),
+    (frozenset({"bank_account"}), international_account),
+    (frozenset({"email"}), emails),
+    (frozenset({"ip_address"}), ip_addresses),
+    (frozenset({"address"}), addresses),
+)
+
+
+def find(text: str, kinds: Collection[str] = ALL) -> list[PersonalData]:
+    """Everything of these kinds in the order of the text, without overlaps; offsets are those of `text`."""
+    plain, places = fold(text)
+    if not _HINT.search(plain):
+        return []
+    if "[" in plain:  # what was masked is no word for what stands beside it
+        plain = _PLACEHOLDER.sub(lambda match: "\0" * len(match[0]), plain)
+    lower = plain.lower()
+    seen = Text(plain, lower if len(lower) == len(plain) else _lower(plain))
+    hits = list(numbers(seen, kinds))
+    for theirs, detector in _DETECTORS:
+        if not theirs.isdisjoint(kinds):
+            hits.extend(detector(seen))
+    found = without_overlaps([hit for hit in hits if hit.kind in kinds]) if hits else ()
+    if places is None:
+        return list(found)
+    return [PersonalData(one.kind, places[one.start], places[one.end - 1] + 1, one.certain) for one in found]
+
+
+def _lower(text: str) -> str:
+    """Where a letter has two in lower case (İ), offsets would move."""
+    return "".join(low if len(low := character.lower()) == 1 else character for character in text)
+
+
+def placeholders(text: str) -> Counter[str]:
+    """How many of each kind stand in masked text."""
+    return Counter(match[1].lower() for match in _PLACEHOLDER.finditer(text))
+
+
+class Masker:
+    """For one conversation: the same value becomes the same placeholder in all its texts.
+
+    Masking masked text changes nothing: what one replacement lays bare is masked as well, and numbers that stand in
+    the text already are not given out again.
+    """
+
+    def __init__(self, kinds: Collection[str] = ALL, taken: Sequence[str] = ()) -> None:
+        self.counts: Counter[str] = Counter()
+        self._kinds = kinds
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._last: Counter[str] = Counter()
+        for text in taken:
+            self._take(text)
+
+    def mask(self, text: str, found: Sequence[PersonalData] | None = None) -> str:
+        """`found` is what to mask first, by default what `find` sees; the rules have the last word."""
+        self._take(text)
+        found = find(text, self._kinds) if found is None else found
+        for _ in range(_ROUNDS):
+            if not found:
+                return text
+            text = self._replaced(text, found)
+            found = find(text, self._kinds)
+        return text
+
+    def _replaced(self, text: str, found: Sequence[PersonalData]) -> str:
+        pieces, position = [], 0
+        for one in found:
+            pieces += [text[position : one.start], self._placeholder(one.kind, text[one.start : one.end])]
+            position = one.end
+        return "".join([*pieces, text[position:]])
+
+    def _placeholder(self, kind: str, value: str) -> str:
+        self.counts[kind] += 1
+        if kind in UNIQUE:
+            return f"[{kind.upper()}]"
+        same = (kind, re.sub(r"[\W_]+", "", fold(value)[0]).casefold())
+        if same not in self._numbers:
+            self._last[kind] += 1
+            self._numbers[same] = self._last[kind]
+        return f"[{kind.upper()}_{self._numbers[same]}]"
+
+    def _take(self, text: str) -> None:
+        if "[" in text:
+            for match in _PLACEHOLDER.finditer(text):
+                kind = match[1].lower()
+                self._last[kind] = max(self._last[kind], int(match[2] or 0))
+
+
+def mask_unique(conversation: Conversation) -> tuple[Conversation, Counter[str]]:
+    """Without what names a person by itself; the counts are of what was masked now."""
+    return _masked(conversation, Masker(UNIQUE), None)
+
+
+def mask_personal(conversation: Conversation, recognise: Recogniser | None = None) -> tuple[Conversation, Counter[str]]:
+    """Without any personal data that the rules, and the recogniser where there is one, can find."""
+    texts = [message.content for message in conversation.messages]
+    return _masked(conversation, Masker(ALL, [*texts, conversation.reply]), recognise)
+
+
+def _masked(
+    conversation: Conversation, masker: Masker, recognise: Recogniser | None
+) -> tuple[Conversation, Counter[str]]:
+    def masked(text: str) -> str:
+        return masker.mask(text, _with(recognise, text) if recognise else None)
+
+    messages = tuple(
+        message
+        if (content := masked(message.content)) == message.content
+        else message.model_copy(update={"content": content})
+        for message in conversation.messages
+    )
+    reply = masked(conversation.reply)
+    if not masker.counts:
+        return conversation, masker.counts
+    return conversation.model_copy(update={"messages": messages, "reply": reply}), masker.counts
+
+
+def _with(recognise: Recogniser, text: str) -> list[PersonalData]:
+    """What the rules find, and of the recogniser what does not overlap it or a placeholder."""
+    ours = [Hit(*one, rank=0) for one in find(text)]
+    taken = [Hit("", *match.span(), certain=True, rank=-1) for match in _PLACEHOLDER.finditer(text)]
+    theirs = [Hit(*one, rank=1) for one in recognise(text) if one.kind in ALL and one.end > one.start]
+    return [one for one in without_overlaps([*ours, *taken, *theirs]) if one.kind]

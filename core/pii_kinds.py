@@ -1,0 +1,48 @@
+"""The kinds of personal data, and one place where some was found."""
+
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+# a person can be named by one of these alone: masked before anything is stored
+UNIQUE: frozenset[str] = frozenset({"rrn", "frn", "driver_licence", "passport", "card", "ssn", "secret"})
+# how to reach a person: masked before any dataset
+CONTACT: frozenset[str] = frozenset(
+    {"business_number", "bank_account", "phone", "email", "ip_address", "address", "name"}
+)
+ALL: frozenset[str] = UNIQUE | CONTACT
+
+
+class PersonalData(NamedTuple):
+    """Found at `text[start:end]`; `certain` where a check digit or the words around it confirm the form."""
+
+    kind: str
+    start: int
+    end: int
+    certain: bool
+
+
+class Text(NamedTuple):
+    """What detectors read: dashes, digits and spaces made plain, and the same in lower case."""
+
+    plain: str
+    lower: str
+
+
+class Hit(NamedTuple):
+    """What a detector found in plain text; of two that overlap the lower `rank` stays."""
+
+    kind: str
+    start: int
+    end: int
+    certain: bool
+    rank: int
+
+
+def without_overlaps(hits: Collection[Hit]) -> Iterator[PersonalData]:
+    """In the order of the text; the better rank wins, then the longer, then the earlier."""
+    kept: list[Hit] = []
+    for hit in sorted(hits, key=lambda hit: (hit.rank, hit.start - hit.end, hit.start)):
+        if all(hit.end <= other.start or other.end <= hit.start for other in kept):
+            kept.append(hit)
+    for hit in sorted(kept, key=lambda hit: hit.start):
+        yield PersonalData(hit.kind, hit.start, hit.end, hit.certain)

@@ -1,0 +1,118 @@
+"""Keys, tokens and passwords: whoever reads one can act as somebody."""
+
+import re
+from collections.abc import Iterator
+
+from core.pii_kinds import Hit, Text
+
+# what must stand in the text for the pattern to be tried: looking for a word is far cheaper
+_ISSUED: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (hint, re.compile(pattern))
+    for hint, pattern in (
+        ("sk-", r"(?<![A-Za-z0-9_-])sk-[A-Za-z0-9_-]{20,}"),
+        ("ghp_", r"(?<![A-Za-z0-9_])gh[pousr]_[A-Za-z0-9]{30,}"),
+        ("gho_", r"(?<![A-Za-z0-9_])gh[pousr]_[A-Za-z0-9]{30,}"),
+        ("ghu_", r"(?<![A-Za-z0-9_])gh[pousr]_[A-Za-z0-9]{30,}"),
+        ("ghs_", r"(?<![A-Za-z0-9_])gh[pousr]_[A-Za-z0-9]{30,}"),
+        ("ghr_", r"(?<![A-Za-z0-9_])gh[pousr]_[A-Za-z0-9]{30,}"),
+        ("github_pat_", r"github_pat_[A-Za-z0-9_]{22,}"),
+        ("glpat-", r"glpat-[A-Za-z0-9_-]{20,}"),
+        ("AKIA", r"(?<![A-Za-z0-9])A[KS]IA[A-Z0-9]{16}(?![A-Za-z0-9])"),
+        ("ASIA", r"(?<![A-Za-z0-9])A[KS]IA[A-Z0-9]{16}(?![A-Za-z0-9])"),
+        ("xox", r"(?<![A-Za-z0-9])x(?:ox[abeoprs]|app)-[A-Za-z0-9-]{10,}"),
+        ("xapp-", r"(?<![A-Za-z0-9])x(?:ox[abeoprs]|app)-[A-Za-z0-9-]{10,}"),
+        ("hooks.slack.com/", r"hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/_-]{20,}"),
+        ("AIza", r"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}"),
+        ("ya29.", r"(?<![A-Za-z0-9])ya29\.[A-Za-z0-9_-]{20,}"),
+        ("hf_", r"(?<![A-Za-z0-9_])hf_[A-Za-z0-9]{30,}"),
+        ("npm_", r"(?<![A-Za-z0-9_])npm_[A-Za-z0-9]{36}"),
+        ("pypi-", r"pypi-[A-Za-z0-9_-]{50,}"),
+        ("k_live_", r"(?<![A-Za-z0-9])[rs]k_(?:live|test)_[A-Za-z0-9]{16,}"),
+        ("k_test_", r"(?<![A-Za-z0-9])[rs]k_(?:live|test)_[A-Za-z0-9]{16,}"),
+        ("SG.", r"(?<![A-Za-z0-9])SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}"),
+        ("dop_v1_", r"(?:dop_v1|shpat)_[a-f0-9]{32,}"),
+        ("shpat_", r"(?:dop_v1|shpat)_[a-f0-9]{32,}"),
+        ("eyJ", r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"),
+    )
+)
+_PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_PEM_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_PEM_LINES = re.compile(r"(?:[A-Za-z0-9+/=:,\- \\]*(?:\r?\n|\\n|$))*")
+_IN_URL = re.compile(r"://[^\s/:@\"'<>]{1,128}:([^\s/@\"'<>]{3,128})@")
+_BEARER = re.compile(r"\bbearer\s+(?=[a-z0-9._~+/-]{0,60}\d)([a-z0-9._~+/-]{20,}=*)", re.IGNORECASE)
+
+# a name in lower case, and for `key` and its like what must stand before it
+_NAME = re.compile(
+    r"(?P<password>passw(?:or)?d|passphrase|pwd|비밀번호|비번|암호)|token|secret|credentials?|토큰|시크릿(?:\s?키)?"
+    r"|(?:(?<=api)|(?<=secret)|(?<=access)|(?<=private)|(?<=signing)|(?<=encryption)|(?<=auth)|(?<=account)|(?<=master)"
+    r"|(?<=api[_\- ])|(?<=secret[_\- ])|(?<=access[_\- ])|(?<=private[_\- ])|(?<=signing[_\- ])|(?<=encryption[_\- ])"
+    r"|(?<=auth[_\- ])|(?<=account[_\- ])|(?<=master[_\- ]))key|(?:(?<=api)|(?<=api )|(?<=인증)|(?<=인증 )|(?<=비밀)"
+    r"|(?<=비밀 )|(?<=접근 )|(?<=접근))키"
+)
+_NAMES = (
+    "key",
+    "token",
+    "secret",
+    "passw",
+    "passphrase",
+    "pwd",
+    "credential",
+    "비밀번호",
+    "비번",
+    "암호",
+    "토큰",
+    "시크릿",
+    "키",
+)
+_GIVEN = re.compile(
+    r"[\"'`]?\s{0,3}(?:=>|:=|=|:|은|는|이|가|\bis\b)\s{0,3}[\"'`]?([^\s\"'`,;<>{}()\[\]|]{6,512})", re.IGNORECASE
+)
+_A_VALUE = re.compile(r"[A-Za-z0-9_\-./+=~!@#$%^&*?:]+")
+_TOKEN = re.compile(r"[A-Za-z0-9_\-/+=~.]{16,}")
+# os.environ, self.token, config.key: names in code, not values
+_IN_CODE = re.compile(r"[A-Za-z_][A-Za-z_0-9]*(?:\.[A-Za-z_][A-Za-z_0-9]*)+$|https?:|/|\.\.?/|\$|%")
+
+
+def secrets(text: Text) -> Iterator[Hit]:
+    """In the form their issuer gives them, in a URL, or behind a name that says so."""
+    plain = text.plain
+    for hint, pattern in _ISSUED:
+        if hint in plain:
+            yield from (Hit("secret", *match.span(), True, 0) for match in pattern.finditer(plain))
+    if "PRIVATE KEY" in plain:
+        yield from _private_keys(plain)
+    if "://" in plain and "@" in plain:
+        yield from (Hit("secret", *match.span(1), True, 1) for match in _IN_URL.finditer(plain))
+    if "bearer" in text.lower:
+        yield from (Hit("secret", *match.span(1), True, 1) for match in _BEARER.finditer(plain))
+    for name in _NAMES:
+        if name in text.lower:
+            yield from _assigned(text)
+            break
+
+
+def _private_keys(plain: str) -> Iterator[Hit]:
+    """To their end, or as far as a key without one goes."""
+    for begin in _PEM.finditer(plain):
+        lines = _PEM_LINES.match(plain, begin.end())
+        end = lines.end() if lines else begin.end()
+        closing = _PEM_END.search(plain, begin.end(), begin.end() + 16_384)
+        yield Hit("secret", begin.start(), closing.end() if closing else end, True, 0)
+
+
+def _assigned(text: Text) -> Iterator[Hit]:
+    for name in _NAME.finditer(text.lower):
+        given = _GIVEN.match(text.plain, name.end())
+        found = _A_VALUE.match(given[1]) if given else None
+        if given and found:
+            value = found[0].rstrip("." if name["password"] else ".:?!")
+            if _looks_secret(value, password=name["password"] is not None):
+                yield Hit("secret", given.start(1), given.start(1) + len(value), False, 2)
+
+
+def _looks_secret(value: str, password: bool) -> bool:
+    """A password mixes letters with digits; a token is long as well. Names in code are neither."""
+    mixed = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
+    if password:
+        return mixed and len(value) >= 6 and not _IN_CODE.match(value)
+    return mixed and bool(_TOKEN.fullmatch(value)) and not _IN_CODE.match(value)

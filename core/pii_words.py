@@ -1,0 +1,56 @@
+"""E-mail and IP addresses."""
+
+import re
+from collections.abc import Iterator
+
+from core.pii_context import VERSION
+from core.pii_kinds import Hit, Text
+
+# ASCII only, so that a name ends where the particle begins: kim@example.com으로
+_DOMAIN = r"(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}"
+_EMAIL = re.compile(rf"(?<![A-Za-z0-9._%+\-])[A-Za-z0-9_][A-Za-z0-9._%+\-]{{0,63}}@{_DOMAIN}(?![A-Za-z0-9])")
+_SPELLED = re.compile(
+    r"(?<![A-Za-z0-9._%+\-])[A-Za-z0-9._%+\-]{1,64} ?(?:[\[(]\s?at\s?[\])]|골뱅이) ?"
+    r"(?:[A-Za-z0-9\-]{1,63} ?(?:\.|[\[(]\s?dot\s?[\])]|닷|점) ?){1,4}[A-Za-z]{2,24}(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
+_AT = ("at)", "at]", "at )", "at ]", "골뱅이")
+_FILES = re.compile(r"@\d+x\.|\.(?:png|jpe?g|gif|svg|webp|css|js|ts|py|md|json)$", re.IGNORECASE)
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_DOTTED = re.compile(r"\d\.\d{1,3}\.\d{1,3}\.\d")
+_IPV4 = re.compile(rf"(?<![\dA-Za-z])(?<!\d\.)(?:{_OCTET}\.){{3}}{_OCTET}(?!\d)(?!\.\d)")
+# of nobody: unspecified, loopback, masks, broadcast
+_NOBODYS = re.compile(r"(?:0|127|255)\.|(?:\d+\.){3}255$")
+_IPV6 = re.compile(
+    r"(?<![A-Za-z0-9:.])(?=[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:)(?:"
+    r"(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}"
+    r"|(?:[0-9A-Fa-f]{1,4}:){1,6}:(?:[0-9A-Fa-f]{1,4}:){0,5}[0-9A-Fa-f]{1,4}"
+    r"|(?:[0-9A-Fa-f]{1,4}:){1,7}:)(?![A-Za-z0-9:])"
+)
+
+
+def emails(text: Text) -> Iterator[Hit]:
+    plain = text.plain
+    if "@" in plain:
+        for match in _EMAIL.finditer(plain):
+            if not _FILES.search(match[0]) and not (match[0].startswith("git@") and plain[match.end() :][:1] == ":"):
+                yield Hit("email", *match.span(), True, 3)
+    if any(spelled in text.lower for spelled in _AT):
+        yield from (Hit("email", *match.span(), False, 3) for match in _SPELLED.finditer(plain))
+
+
+def ip_addresses(text: Text) -> Iterator[Hit]:
+    if _DOTTED.search(text.plain):
+        for match in _IPV4.finditer(text.plain):
+            if not _NOBODYS.match(match[0]) and not VERSION.around(text, *match.span()):
+                yield Hit("ip_address", *match.span(), True, 15)
+    if "::" in text.plain or text.plain.count(":") >= 7:
+        for match in _IPV6.finditer(text.plain):
+            if _names_a_machine(match[0]):
+                yield Hit("ip_address", *match.span(), True, 15)
+
+
+def _names_a_machine(address: str) -> bool:
+    """`a::b` and `std::d1` are code: an address has a group of three or four with a digit, or all its groups."""
+    groups = [group for group in address.split(":") if group]
+    return 2 <= len(groups) <= 8 and any(len(group) >= 3 and re.search(r"\d", group) for group in groups)

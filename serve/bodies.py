@@ -1,20 +1,15 @@
 """From bytes to a checked body: bounded while read, strict JSON, closed models."""
 
 import asyncio
-import json
-import re
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
+from core.strict_json import MAX_DEPTH, JsonRefused, decoded, parse_strict
 from serve.errors import ApiError, invalid
 
 Model = TypeVar("Model", bound=BaseModel)
-
-MAX_DEPTH = 32
-_MOST_DIGITS = 1000  # far beyond every field, and below what Python refuses in words of its own
-_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 async def read_bytes(request: Request, limit: int, seconds: float = 60.0) -> bytes:
@@ -41,81 +36,19 @@ def _too_large(limit: int) -> ApiError:
 
 
 def parse_json(data: bytes, where: str = "the body", *, expected: str = "JSON", line: int = 0) -> Any:
-    """Strict JSON: UTF-8, no NaN or Infinity, no key twice, no lone surrogate, at most 32 levels; from line `line`."""
+    """Strict JSON of `core.strict_json`; where it is one line of several, `line` says which."""
     try:
-        value = json.loads(
-            data.decode("utf-8-sig"),
-            parse_constant=_no_constant,
-            parse_float=_finite,
-            parse_int=_whole,
-            object_pairs_hook=_no_key_twice,
-        )
-    except RecursionError:
-        raise _too_deep(where) from None
-    except json.JSONDecodeError as error:
-        found = f"{error.msg} at line {line or error.lineno} column {error.colno}"
-        raise ApiError(400, f"Expected {expected} in {where}, found {found}", code="invalid_json") from None
-    except UnicodeDecodeError as error:
-        found = f"an invalid byte at {error.start}"
-        raise ApiError(400, f"Expected UTF-8 in {where}, found {found}", code="invalid_json") from None
-    except ValueError as error:
-        raise ApiError(400, f"Expected {expected} in {where}, found {error}", code="invalid_json") from None
-    _check_depth(value, data, where)
-    if _ESCAPED_SURROGATE.search(data):
-        _check_surrogates(value, where)
-    return value
+        return parse_strict(decoded(data), nul=True)  # a field that must not hold NUL says so with its name
+    except JsonRefused as refused:
+        raise _refused(refused, where, expected, line or refused.line) from None
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name}, which is not a JSON number")
-
-
-def _whole(text: str) -> int:
-    if len(text) > _MOST_DIGITS:
-        raise ValueError(f"a number of {len(text)} digits")
-    return int(text)
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if number in (float("inf"), float("-inf")):
-        raise ValueError("a number too large for a double")
-    return number
-
-
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("the same key twice in one object")
-    return found
-
-
-def _check_depth(value: Any, data: bytes, where: str) -> None:
-    if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
-        return
-    level, depth = [value], 0
-    while level := [item for item in level if isinstance(item, dict | list)]:
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise _too_deep(where)
-        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
-
-
-def _too_deep(where: str) -> ApiError:
-    return ApiError(400, f"Expected at most {MAX_DEPTH} levels of nesting in {where}, found more", code="too_deep")
-
-
-def _check_surrogates(value: Any, where: str) -> None:
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, str) and any("\ud800" <= character <= "\udfff" for character in item):
-            message = f"Expected whole Unicode characters in {where}, found a lone surrogate: send both halves"
-            raise ApiError(400, message, code="lone_surrogate")
-        if isinstance(item, dict):
-            waiting += [*item, *item.values()]
-        elif isinstance(item, list):
-            waiting += item
+def _refused(refused: JsonRefused, where: str, expected: str, line: int) -> ApiError:
+    place = f"at line {line} column {refused.column}"
+    code = refused.rule if refused.rule in ("too_deep", "lone_surrogate") else "invalid_json"
+    wanted = {"too_deep": f"at most {MAX_DEPTH} levels of nesting", "lone_surrogate": "whole Unicode characters"}
+    asked = "UTF-8" if refused.rule == "invalid_utf8" else wanted.get(refused.rule, expected)
+    return ApiError(400, f"Expected {asked} in {where}, found {refused.found} {place}", code=code)
 
 
 def validated(model: type[Model], value: Any, status: int = 422) -> Model:

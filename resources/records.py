@@ -1,0 +1,52 @@
+"""What a record file gives: records, lines that are none, or one refusal of the whole; and the limits it is read in."""
+
+from typing import Any, NamedTuple, Self
+
+
+class Limits(NamedTuple):
+    """What a file may demand of us; over it, it is refused. `record_bytes` is what is held at once."""
+
+    file_bytes: int = 100 << 20
+    decompressed_bytes: int = 1 << 30
+    compression_ratio: int = 100
+    record_bytes: int = 4 << 20
+    records: int = 2_000_000
+    columns: int = 500
+    parquet_bytes: int = 256 << 20
+    parquet_seconds: float = 300.0
+
+
+USUAL_LIMITS = Limits()
+
+
+class Record(NamedTuple):
+    """One object and the line it began on; in Parquet the line is the row, from 1."""
+
+    line: int
+    value: dict[str, Any]
+
+
+class BadLine(NamedTuple):
+    """Something that is no record: where (column from 1, in CSV that of the table; 0: all), which rule, and why."""
+
+    line: int
+    column: int
+    rule: str
+    message: str
+
+
+class FileRefused(ValueError):
+    """A file that is not read, or not further: the rule, where (line and column 0: the file as a whole) and why."""
+
+    def __init__(self, what: str, message: str, line: int = 0, column: int = 0) -> None:
+        place = f"line {line}, column {column}: " if line else ""
+        super().__init__(f"{place}{message}")
+        self.what = what
+        self.line = line
+        self.column = column
+        self.message = message
+
+    @classmethod
+    def for_line(cls, bad: BadLine) -> Self:
+        """The refusal of a whole file for one bad line."""
+        return cls(bad.rule, bad.message, bad.line, bad.column)

@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,12 +157,18 @@ def _evaluation(work: Work) -> Evaluation:
             candidate=candidate,
             champion=(champion, work.folder("adapters", champion)) if champion is not None else None,
             held_out=datasets.read_held_out(dataset),
-            units=datasets.read_units(dataset),
+            units=_numbered(datasets.read_units(dataset)),
             general=read_set(GENERAL),
             recipe=Recipe.model_validate(manifest.recipe),
             cache=work.settings.state_dir / "cache" / "losses",
         )
     )
+
+
+def _numbered(units: Mapping[str, str]) -> dict[str, str]:
+    """The same clusters under names that say nothing: what is measured goes into reports and MLflow."""
+    numbers = {unit: f"unit-{number}" for number, unit in enumerate(sorted(set(units.values())), start=1)}
+    return {id: numbers[unit] for id, unit in units.items()}
 
 
 def _is_done(final: Path, work: Work, dataset_hash: str) -> bool:

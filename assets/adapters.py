@@ -18,6 +18,7 @@ from resources import adapters, plots
 from resources.report import picture, table
 from resources.settings import Settings
 from resources.store import Store
+from resources.store_errors import DatasetMissing
 from resources.tracking import Tracking
 from resources.trainer import Trainer
 from resources.versions import Claim, Version
@@ -80,6 +81,8 @@ def train(
         version = store.versions.get(claim.n)
         target = folder(settings, "adapters", claim.n)
         if version.state == "open":
+            if version.dataset_hash is None:
+                raise DatasetMissing(claim.n)
             trainer.run("train", claim, LiveProgress(context))
         manifest = adapters.verify(target, version.base_fingerprint)
         figures = training_figures(manifest)

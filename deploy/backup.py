@@ -10,10 +10,14 @@ import tempfile
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
+from deploy.erase_again import erase_since, remembered
 from deploy.stack_record import AlreadyUp, Claim
+from resources.erasure_rows import Past
 from resources.preflight import EXIT_STATUS
 from resources.settings import ROOT, Settings, SettingsError, read_settings
+from resources.store_errors import StoreUnavailable
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 MARKER = "whetstone-state"
@@ -25,6 +29,13 @@ LEFT_OUT_ENDINGS = ("-wal", "-shm", "-journal")
 
 class BackupFailed(ValueError):
     """A backup that cannot be made or read; the message says why."""
+
+
+class Restored(NamedTuple):
+    """Where the former state is, and how many people were erased again; None: nobody knows who was erased since."""
+
+    former: Path | None
+    erased: int | None
 
 
 def backup(settings: Settings, target: Path) -> int:
@@ -51,10 +62,11 @@ def backup(settings: Settings, target: Path) -> int:
     return count
 
 
-def restore(settings: Settings, source: Path) -> Path | None:
-    """Puts a backup in place of the state folder; the former state is kept beside it and returned.
+def restore(settings: Settings, source: Path) -> Restored:
+    """Puts a backup in place of the state folder; the former state is kept beside it.
 
-    Refused while a stack is up. Prepared models are not in a backup and stay.
+    Refused while a stack is up. Prepared models are not in a backup and stay. Who was erased since the backup was made
+    is erased from it again.
     """
     state = settings.state_dir
     claim = Claim(state, "restore")
@@ -62,13 +74,22 @@ def restore(settings: Settings, source: Path) -> Path | None:
     unpacked = state.with_name(f"{state.name}.restore-{os.getpid()}")
     try:
         _unpack(source, unpacked)
+        past = _erasures(settings)
         former = _set_aside(state)
         for child in (unpacked / MARKER).iterdir():
             child.rename(state / child.name)
+        return Restored(former, None if past is None else erase_since(settings, past))
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
         claim.release()
-    return former
+
+
+def _erasures(settings: Settings) -> list[Past] | None:
+    """None: a store so damaged that it does not say; a backup may be all that is left."""
+    try:
+        return remembered(settings)
+    except StoreUnavailable:
+        return None
 
 
 def _files(state: Path, unfinished: Path) -> list[Path]:
@@ -153,8 +174,14 @@ def _run(command: str, file: Path | None, settings: Settings) -> None:
         return
     if file is None:
         raise BackupFailed("Which backup? make restore FILE=var-backups/whetstone-....tar.gz")
-    former = restore(settings, file.absolute())
-    print(f"{settings.state_dir} is restored" + (f"; the former state is in {former}" if former else ""))
+    restored = restore(settings, file.absolute())
+    print(
+        f"{settings.state_dir} is restored" + (f"; the former state is in {restored.former}" if restored.former else "")
+    )
+    if restored.erased is None:
+        print("The former store cannot be read: erase again whoever was erased since the backup was made.")
+    elif restored.erased:
+        print(f"Erased again, as they were since the backup was made: {restored.erased} users.")
 
 
 def main(arguments: list[str] | None = None) -> int:

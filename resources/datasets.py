@@ -124,8 +124,9 @@ def _table(conversations: Sequence[Conversation], units: Mapping[str, str]) -> p
 
 
 def _read(folder: Path, name: str) -> list[Conversation]:
-    manifest = read_manifest(folder)
-    actual = folders.sha256_of(folder / name)
+    manifest, actual = read_manifest(folder), folders.sha256_of(folder / name)
+    if actual != manifest.files[name]:  # or an erasure has put another folder in its place in this moment
+        manifest, actual = read_manifest(folder), folders.sha256_of(folder / name)
     if actual != manifest.files[name]:
         raise folders.FolderRefused(
             f"Expected SHA-256 {manifest.files[name]} for {folder / name}, found {actual}: "

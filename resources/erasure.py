@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, update
 
 from core.conversation import Conversation
 from resources.conversation_rows import CHUNK, in_no_version, with_texts
+from resources.duplicate_rows import revive_duplicates
+from resources.erasure_rows import note_erasure
 from resources.event_rows import write_event
 from resources.tables import conversations, feedback, units, versions
 from resources.times import moment
+from resources.version_rows import unfinished_row
 from resources.waiting_triggers import cancel_waiting, cancel_when_nothing_waits
 
 FEEDBACK_FIELDS = ("rating", "thumb", "comment", "corrected_reply")
@@ -28,10 +31,12 @@ class Cleared:
 
 @dataclass(frozen=True)
 class Erased:
-    """`versions` are all that were trained, or may have been, with what is erased."""
+    """`versions` are all whose adapter saw, or may have seen, what is erased; `restarted` begins again without it."""
 
     deleted: int
     versions: tuple[int, ...]
+    restarted: int | None
+    id: int
 
 
 def clear_waiting(connection: Connection, backup: Path | None) -> Cleared:
@@ -48,24 +53,58 @@ def clear_waiting(connection: Connection, backup: Path | None) -> Cleared:
 
 
 def erase_user(connection: Connection, user_id: str) -> Erased:
-    """Everything of a user, feedback and corrections included; the event names nobody."""
+    """Everything of a user, feedback and corrections included; the event names nobody.
+
+    What is in files is written down in the same transaction, for `resources.erasing` to finish.
+    """
     theirs = conversations.c.user_id == user_id
+    restarted = _begin_again(connection, theirs)
     affected = _versions_that_saw(connection, theirs)
-    gone = connection.execute(
-        delete(conversations).where(theirs).returning(conversations.c.id, conversations.c.thread_id)
-    ).all()
-    _forget_units(connection, [f"user:{user_id}", *(f"thread:{row.thread_id or row.id}" for row in gone)])
-    data = {"deleted": len(gone), "versions": list(affected)}
+    columns = (conversations.c.id, conversations.c.thread_id, conversations.c.hash, conversations.c.eligible)
+    gone = connection.execute(delete(conversations).where(theirs).returning(*columns)).all()
+    threads = sorted({row.thread_id or row.id for row in gone})
+    _forget_units(connection, [f"user:{user_id}", *(f"thread:{name}" for name in threads)])
+    revived = revive_duplicates(connection, (row.hash for row in gone if row.eligible))
+    id = note_erasure(connection, user_id, {"ids": [row.id for row in gone], "threads": threads}, affected)
+    data = {"erasure": id, "deleted": len(gone), "versions": list(affected)}
+    data |= {"restarted": restarted, "eligible_again": revived}
     write_event(connection, "user_erased", f"{len(gone)} conversations of a user were erased", data=data)
     cancel_when_nothing_waits(connection)
-    return Erased(len(gone), affected)
+    return Erased(len(gone), affected, restarted, id)
+
+
+def _begin_again(connection: Connection, theirs: ColumnElement[bool]) -> int | None:
+    """Take a version that is still open from whoever trains it on a dataset with them; it costs no attempt.
+
+    One that is trained already goes on: its adapter has seen them, and says so.
+    """
+    row = unfinished_row(connection)
+    if row is None or row.state != "open":
+        return None
+    in_dataset = (conversations.c.version == row.n) | ((conversations.c.version < row.n) & ~conversations.c.rejected)
+    if connection.execute(select(conversations.c.seq).where(theirs, in_dataset).limit(1)).first() is None:
+        return None
+    # without a dataset, whoever claims it next has to make one first
+    values = {"fence": row.fence + 1, "released": True, "error": None, "error_class": None, "dataset_hash": None}
+    connection.execute(update(versions).where(versions.c.n == row.n).values(**values))
+    write_event(connection, "run_taken_back", f"v{row.n} begins anew: conversations of its dataset were erased", row.n)
+    return int(row.n)
 
 
 def _versions_that_saw(connection: Connection, these: ColumnElement[bool]) -> tuple[int, ...]:
-    """From the first that accepted one of them on: every later version may have learned from it too."""
+    """From the first that accepted one of them on: every later version may have learned from it too.
+
+    One that is still open trains without them, unless it starts from an adapter that saw them.
+    """
     first = select(func.min(conversations.c.version)).where(these, ~conversations.c.rejected).scalar_subquery()
-    saw = select(versions.c.n).where(versions.c.n >= first, versions.c.state.not_in(["failed", "abandoned"]))
-    return tuple(connection.execute(saw.order_by(versions.c.n)).scalars())
+    columns = (versions.c.n, versions.c.state, versions.c.parent, versions.c.settings)
+    saw = select(*columns).where(versions.c.n >= first, versions.c.state.not_in(["failed", "abandoned"]))
+    found: list[int] = []
+    for row in connection.execute(saw.order_by(versions.c.n)):
+        learned = row.settings.get("start_from") == "champion" and row.parent in found
+        if row.state != "open" or learned:
+            found.append(row.n)
+    return tuple(found)
 
 
 def _forget_units(connection: Connection, names: list[str]) -> None:

@@ -11,7 +11,8 @@ from core.conversation import Conversation
 from core.domain import Domain, Identifier, Text
 from core.eligibility import Eligibility, decide
 from resources.capturing import capture_batch, known_hashes, make_eligible
-from resources.conversation_rows import conversation_of, is_positive, waits, with_texts
+from resources.conversation_rows import conversation_of, in_no_version, is_positive, with_texts
+from resources.duplicate_rows import revive_duplicates
 from resources.store_errors import NotFound
 from resources.tables import conversations, utc_now
 from resources.tables import feedback as table
@@ -73,6 +74,7 @@ def save_feedback(connection: Connection, feedback: Feedback) -> FeedbackSaved:
     decision = _rate(connection, row, feedback)
     corrected = _correct(connection, row, feedback.corrected_reply) if feedback.corrected_reply is not None else None
     if row.eligible and not decision.eligible:
+        revive_duplicates(connection, [row.hash])
         cancel_when_nothing_waits(connection)
     return FeedbackSaved(
         id=saved, conversation_id=row.id, eligible=decision.eligible, reason=decision.reason, corrected_id=corrected
@@ -113,5 +115,7 @@ def _correct(connection: Connection, row: Row[Any], reply: str) -> str:
 
 def _supersede(connection: Connection, ids: Sequence[str]) -> None:
     """Earlier corrections of the same turn are not trained on beside the latest; what a version has stays in it."""
-    theirs = conversations.c.id.in_(ids) & (conversations.c.provenance == "self_edited")
-    connection.execute(update(conversations).where(theirs, waits()).values(eligible=False, reason=SUPERSEDED))
+    theirs = conversations.c.id.in_(ids) & (conversations.c.provenance == "self_edited") & in_no_version()
+    stood = connection.execute(select(conversations.c.hash).where(theirs, conversations.c.eligible)).scalars().all()
+    connection.execute(update(conversations).where(theirs).values(eligible=False, reason=SUPERSEDED))
+    revive_duplicates(connection, stood)

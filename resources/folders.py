@@ -1,5 +1,6 @@
 """Finished folders: written aside, synced, manifest last, renamed into place; what is not whole does not exist."""
 
+import ctypes
 import hashlib
 import os
 import shutil
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from core.manifest import MANIFEST_NAME, Manifest
 
 _CHUNK = 1 << 20
+_AT_CWD, _EXCHANGE = -100, 2  # of Linux's renameat2
 _MANIFEST_LIMIT = 1 << 20
 
 
@@ -48,6 +50,18 @@ def publish(staging: Path, final: Path, manifest: Manifest) -> None:
     sync(final.parent)
 
 
+def exchange(staging: Path, final: Path, manifest: Manifest) -> None:
+    """Put the rewritten `staging` where `final` stands, in one step: at no moment is there no whole folder."""
+    for path in staging.iterdir():
+        sync(path)
+    (staging / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+    sync(staging / MANIFEST_NAME)
+    sync(staging)
+    swap(staging, final)
+    sync(final.parent)
+    shutil.rmtree(staging)
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a single file so that it is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,6 +70,14 @@ def write_whole(path: Path, text: str) -> None:
     sync(staging)
     staging.rename(path)
     sync(path.parent)
+
+
+def swap(one: Path, other: Path) -> None:
+    """Exchange the names of two folders or files at once; OSError where the file system cannot."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.renameat2(_AT_CWD, bytes(one.absolute()), _AT_CWD, bytes(other.absolute()), _EXCHANGE):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(one), None, str(other))
 
 
 def is_whole(folder: Path) -> bool:

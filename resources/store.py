@@ -4,6 +4,7 @@ from core.live_settings import LiveSettings
 from resources.champions import Champions
 from resources.conversations import Conversations
 from resources.database import Database
+from resources.erasure_rows import Erasures
 from resources.events import Events, Outbox
 from resources.progress import ProgressLog
 from resources.schema import migrate
@@ -56,6 +57,7 @@ class Store:
         self.events = Events(self.database)
         self.outbox = Outbox(self.database, self.settings)
         self.uploads = Uploads(self.database)
+        self.erasures = Erasures(self.database)
 
     def size_bytes(self) -> int:
         """What the database takes on disk."""

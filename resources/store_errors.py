@@ -51,5 +51,14 @@ class VersionStopped(VersionBusy):
         super().__init__("a person", n, beat, "was stopped")
 
 
+class DatasetMissing(StoreError):
+    """The version has no dataset to train on, or lost it to an erasure; a clean stop, which costs no attempt."""
+
+    error_class = "INTERRUPTED"
+
+    def __init__(self, n: int) -> None:
+        super().__init__(f"Expected a dataset of v{n}, found none, or one of which something was erased: make it first")
+
+
 class CaptureFull(StoreError):
     """So many conversations wait for the store that another would only wait longer."""

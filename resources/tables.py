@@ -148,6 +148,14 @@ Index(
     sqlite_where=text("eligible = 1 AND version IS NULL"),
     postgresql_where=text("eligible AND version IS NULL"),
 )
+# what becomes eligible when the one it repeats is gone
+Index(
+    "duplicates",
+    _c.hash,
+    _c.seq,
+    sqlite_where=text("reason = 'duplicate'"),
+    postgresql_where=text("reason = 'duplicate'"),
+)
 # in the order in which counts groups, so that it reads this index alone
 Index("standing", _c.complete, _c.eligible, _c.reason, _c.rejected, _c.version)
 Index("by_version", _c.version, _c.seq)
@@ -346,3 +354,20 @@ quality_findings = Table(
     sqlite_autoincrement=True,
 )
 Index("findings_of_log", quality_findings.c.log, quality_findings.c.id)
+
+# `user_id` and `names` only until every file is swept; the salted digest stays, for backups that are restored later
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("user_id", Name),
+    Column("names", JSON, nullable=False),
+    Column("salt", String(32), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("versions", JSON, nullable=False),
+    Column("counts", JSON, nullable=False),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("swept_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    sqlite_autoincrement=True,
+)

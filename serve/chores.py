@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from core.manifest import MANIFEST_NAME, Manifest
-from resources import aliases, webhooks
+from resources import aliases, erasing, webhooks
 from resources.registry import Registry
 from resources.settings import Settings
 from resources.store import Store
@@ -45,6 +45,12 @@ def chores(store: Store, registry: Registry, engine: EngineClient, settings: Set
     async def deliver_webhooks() -> None:
         await asyncio.to_thread(webhooks.deliver_due, store, http)
 
+    erased_places = erasing.places_of(store, settings.state_dir)
+
+    async def finish_erasures() -> None:
+        if removed := await asyncio.to_thread(erasing.finish, store, erased_places):
+            log.info("erased %d pieces of people who asked for it from files", removed)
+
     async def remove_old_adapters() -> None:
         in_use = set(await engine.loaded())
         for name in await asyncio.to_thread(prune, store, adapters, lineage, in_use):
@@ -53,6 +59,7 @@ def chores(store: Store, registry: Registry, engine: EngineClient, settings: Set
     return [
         Chore("aliases", 1.0, align_aliases),
         Chore("webhooks", 1.0, deliver_webhooks),
+        Chore("erasures", 5.0, finish_erasures),
         Chore("old adapters", 60.0, remove_old_adapters),
         Chore("code location", 5.0, watchdog.look),
     ]

@@ -50,7 +50,12 @@ def conversation_routes(door: StoreDoor, limits: IngressLimits, backups: Path) -
 
     @routes.delete("")
     async def delete_conversations(query: Annotated[DeleteQuery, Query()]) -> dict[str, Any]:
-        """Without `user_id`: what no version has claimed leaves the queue. With it: all of that user is erased."""
+        """Without `user_id`: what no version has claimed leaves the queue. With it: all of that user is erased.
+
+        `versions_affected` are those whose adapters saw them; `restarted` is the one in training, which begins again
+        without them. Datasets, reports and copies of resets follow within minutes, told by the event
+        `erasure_finished`.
+        """
         if query.user_id is not None:
             return await _erase(door, query.user_id)
         backup = backups / _backup_name() if query.backup is not False else None
@@ -90,7 +95,8 @@ def _before(store: Store, key: str | None) -> dict[str, Any] | None:
 
 async def _erase(door: StoreDoor, user_id: str) -> dict[str, Any]:
     erased = await door.ask(lambda store: store.conversations.erase_user(user_id))
-    return {"deleted": erased.deleted, "versions_affected": list(erased.versions)}
+    found = {"deleted": erased.deleted, "versions_affected": list(erased.versions)}
+    return {**found, "restarted": erased.restarted, "erasure_id": erased.id}
 
 
 def _backup_name() -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -146,7 +147,9 @@ def test_both_stages_leave_what_the_graph_needs_and_training_twice_changes_nothi
     result = shop.evaluation()
     assert (len(result.held_out), len(result.general), result.champion) == (HELD_OUT, 100, None)
     assert result.sanity.changed
-    assert {pair.unit for pair in result.held_out} == {f"user:{pair.conversation_id}" for pair in result.held_out}
+    units = {pair.unit for pair in result.held_out}
+    assert len(units) == len(result.held_out), "one of each, as in the dataset"
+    assert all(re.fullmatch(r"unit-\d+", unit) for unit in units), "a report names nobody"
     assert (shop.state / "logs" / "trainer-v1.log").stat().st_size > 0
 
 

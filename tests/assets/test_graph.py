@@ -1,5 +1,8 @@
 """Whole runs of the graph: what they leave in the store, on disk, in MLflow and on Dagster's pages."""
 
+from collections.abc import Callable
+from datetime import timedelta
+
 import dagster as dg
 import pytest
 
@@ -10,8 +13,11 @@ from assets.models import registered_model
 from assets.reports import evaluation_report
 from assets.step import PROGRESS_TAG, VERSION_TAG
 from resources import datasets, folders
+from resources.erasing import finish, places_of
+from resources.progress import Progress
 from resources.store import NotAllowed
 from resources.trainer import TrainerFailed
+from resources.versions import Claim
 from tests.assets.conftest import Finished
 from tests.workshop import GRAPH, Workshop
 
@@ -296,3 +302,35 @@ def test_a_champion_that_cannot_be_copied_stays_champion(shop: Workshop) -> None
     assert shop.run().success
     assert shop.store.champion.get().n == 2
     assert (shop.settings.state_dir / "backups" / "v1").is_dir()
+
+
+def test_what_is_erased_during_training_is_in_no_dataset_and_costs_no_attempt(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    places = places_of(shop.store, shop.settings.state_dir)
+    train = shop.trainer._train
+
+    def erased_meanwhile(claim: Claim, on_progress: Callable[[Progress], None]) -> None:
+        shop.trainer._train = train  # type: ignore[method-assign]
+        shop.store.conversations.erase_user("u7")
+        train(claim, on_progress)
+
+    shop.trainer._train = erased_meanwhile  # type: ignore[method-assign]
+    assert "stop writing" in shop.failure(shop.run())
+    finish(shop.store, places)
+    assert "found none, or one of which something was erased" in shop.failure(shop.run([lora_adapter]))
+    assert shop.run().success
+    finish(shop.store, places, timedelta(0))
+    version, dataset = shop.store.versions.get(1), shop.settings.state_dir / "datasets" / "v1"
+    assert (version.state, version.attempts) == ("promoted", 1)
+    assert version.dataset_hash == folders.check(dataset).dataset_hash
+    kept = {c.user_id for c in datasets.read_train(dataset) + datasets.read_held_out(dataset)}
+    assert kept == {f"u{n}" for n in range(60)} - {"u7"}
+
+
+def test_between_two_steps_of_a_run_what_is_erased_is_not_trained_on_either(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    assert shop.run([raw_conversations, validated_dataset]).success
+    shop.store.conversations.erase_user("u7")
+    assert "make it first" in shop.failure(shop.run([lora_adapter]))
+    assert shop.trainer.ran == []
+    assert shop.store.versions.get(1).attempts == 1

@@ -12,6 +12,8 @@ import pytest
 from deploy.backup import BackupFailed, backup, main, restore
 from deploy.stack_record import AlreadyUp, Claim
 from resources.settings import Settings
+from resources.store import open_store
+from tests.resources.examples import fill
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def test_what_was_backed_up_is_there_again_after_restore(settings: Settings, sta
     with closing(sqlite3.connect(state / "whetstone.db")) as store, store:
         store.execute("delete from conversations")
     (state / "later.txt").write_text("written after the backup")
-    former = restore(settings, file)
+    former = restore(settings, file).former
     assert (state / "adapters/v1/manifest.json").read_text() == "one"
     assert rows(state / "whetstone.db") == [1, 2]
     assert not (state / "later.txt").exists()
@@ -133,3 +135,32 @@ def test_a_backup_does_not_replace_an_older_one(settings: Settings, state: Path,
 def test_restore_without_a_file_asks_for_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["restore"]) == 2
     assert "make restore FILE=" in capsys.readouterr().err
+
+
+def test_who_was_erased_since_the_backup_is_erased_from_it_again(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(open_store(settings.database_url, live_defaults=settings.live())) as store:
+        fill(store, "theirs", user_id="somebody")
+        fill(store, "another's", user_id="v")
+        fill(store, "cleared", user_id="somebody")
+        backup(settings, tmp_path / "b.tar.gz")
+        store.conversations.erase_user("somebody")
+    monkeypatch.setattr("deploy.backup.read_settings", lambda: settings)
+    assert main(["restore", str(tmp_path / "b.tar.gz")]) == 0
+    assert "Erased again, as they were since the backup was made: 1 users" in capsys.readouterr().out
+    with closing(open_store(settings.database_url, live_defaults=settings.live())) as store:
+        assert [item.conversation.id for item in store.conversations.page().items] == ["another's"]
+        assert len(store.erasures.past()) == 2
+    assert b"somebody" not in (settings.state_dir / "whetstone.db").read_bytes()
+
+
+def test_a_store_too_damaged_to_say_who_was_erased_is_replaced_and_said(
+    settings: Settings, state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup(settings, tmp_path / "b.tar.gz")
+    (state / "whetstone.db").write_bytes(b"not a database" * 100)
+    monkeypatch.setattr("deploy.backup.read_settings", lambda: settings)
+    assert main(["restore", str(tmp_path / "b.tar.gz")]) == 0
+    assert "erase again whoever was erased since" in capsys.readouterr().out
+    assert rows(state / "whetstone.db") == [1, 2]

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import func, select
 
 from resources.feedback import Feedback
-from resources.store import Store
+from resources.store import Fenced, Store
 from resources.tables import feedback, texts, units
-from tests.resources.examples import ERROR, claimed, conclude, conversation, fill
+from tests.resources.examples import ERROR, SHA, claimed, conclude, conversation, fill
 
 
 def number_of(store: Store, table: object) -> int:
@@ -69,11 +69,11 @@ def test_erasing_a_user_leaves_nothing_of_them(store: Store) -> None:
     assert claim is not None
     store.versions.screen(claim, {}, {}, {"user:u": "train", "thread:t": "train", "user:v": "held_out"})
     erased = store.conversations.erase_user("u")
-    assert (erased.deleted, erased.versions) == (3, (1,))
+    assert (erased.deleted, erased.versions, erased.restarted) == (3, (), 1)
     assert [item.conversation.id for item in store.conversations.page().items] == ["another's"]
     assert [number_of(store, table) for table in (texts, feedback, units)] == [1, 0, 1]
     (event,) = store.events.page(type="user_erased")
-    assert event.data == {"deleted": 3, "versions": [1]}
+    assert event.data == {"erasure": erased.id, "deleted": 3, "versions": [], "restarted": 1, "eligible_again": 0}
 
 
 def test_every_version_that_may_have_learned_from_a_user_is_named(store: Store) -> None:
@@ -132,3 +132,89 @@ def test_a_clearing_that_cancels_says_so(store: Store) -> None:
     store.conversations.clear_waiting(None)
     store.conversations.clear_waiting(None)
     assert len(store.events.page(type="triggers_cancelled")) == 1
+
+
+def test_a_version_that_starts_from_an_adapter_that_saw_them_is_named_though_it_begins_anew(store: Store) -> None:
+    fill(store, "theirs", user_id="u")
+    conclude(store, claimed(store, "a"))
+    store.settings.change({"start_from": "champion"}, "a person")
+    claimed(store, "b")
+    erased = store.conversations.erase_user("u")
+    assert (erased.versions, erased.restarted) == ((1, 2), 2)
+
+
+def test_whoever_trains_on_what_is_erased_is_fenced_out_and_no_attempt_is_lost(store: Store) -> None:
+    fill(store, "theirs", user_id="u")
+    claim = claimed(store, "a")
+    store.versions.set_dataset(claim, SHA, {})
+    store.conversations.erase_user("u")
+    with pytest.raises(Fenced):
+        store.versions.mark_trained(claim, SHA, {})
+    assert not store.versions.hold(claim)
+    again = store.versions.claim("run-2")
+    assert again is not None
+    assert (again.n, again.attempt) == (claim.n, 1)
+    assert store.versions.get(1).dataset_hash is None
+    (event,) = store.events.page(type="run_taken_back")
+    assert event.version == 1
+
+
+def test_a_version_that_has_nothing_of_them_is_left_alone(store: Store) -> None:
+    claim = claimed(store, "a")
+    fill(store, "waits", user_id="u")
+    assert store.conversations.erase_user("u").restarted is None
+    assert store.versions.hold(claim)
+
+
+def test_a_version_that_is_trained_already_goes_on_and_is_named(store: Store) -> None:
+    fill(store, "theirs", user_id="u")
+    claim = claimed(store, "a")
+    store.versions.mark_trained(claim, SHA, {})
+    erased = store.conversations.erase_user("u")
+    assert (erased.versions, erased.restarted) == ((1,), None)
+    assert store.versions.hold(claim)
+
+
+def test_what_only_repeated_an_erased_conversation_is_eligible_again(store: Store) -> None:
+    fill(store, "first", user_id="u", question="Same?")
+    fill(store, "second", "third", user_id="v", question="Same?")
+    fill(store, "unrelated", "theirs", user_id="u")
+    assert store.conversations.waiting() == 3
+    store.conversations.erase_user("u")
+    states = {item.conversation.id: (item.eligible, item.reason) for item in store.conversations.page().items}
+    assert states == {"second": (True, None), "third": (False, "duplicate")}
+    (event,) = store.events.page(type="user_erased")
+    assert event.data["eligible_again"] == 1
+
+
+def test_what_repeated_a_reply_that_is_disliked_by_now_is_eligible_again(store: Store) -> None:
+    own, repeat = (conversation(id, "Same?", provenance="self") for id in ("own", "repeat"))
+    store.conversations.capture([own, repeat])
+    store.conversations.feedback(Feedback(conversation_id="own", thumb=1))
+    assert store.conversations.feedback(Feedback(conversation_id="repeat", thumb=1)).reason == "duplicate"
+    store.conversations.feedback(Feedback(conversation_id="own", thumb=-1))
+    found = store.conversations.get("repeat")
+    assert found is not None
+    assert (found.eligible, found.reason) == (True, None)
+
+
+def test_a_correction_that_was_replaced_does_not_come_back_when_what_it_repeated_goes(store: Store) -> None:
+    fill(store, "other", question="Same?", reply="Better.", user_id="u")
+    fill(store, "own", question="Same?", provenance="self", user_id="v")
+    for reply in ("Better.", "Best."):
+        store.conversations.feedback(Feedback(conversation_id="own", corrected_reply=reply))
+    store.conversations.erase_user("u")
+    first, second = store.conversations.get("own.corrected"), store.conversations.get("own.corrected.2")
+    assert first is not None
+    assert second is not None
+    assert (first.eligible, first.reason, second.eligible) == (False, "superseded", True)
+
+
+def test_when_a_correction_is_replaced_what_repeated_it_is_eligible_again(store: Store) -> None:
+    fill(store, "own", question="Same?", provenance="self")
+    store.conversations.feedback(Feedback(conversation_id="own", corrected_reply="Better."))
+    fill(store, "other", question="Same?", reply="Better.")
+    store.conversations.feedback(Feedback(conversation_id="own", corrected_reply="Best."))
+    found = store.conversations.get("other")
+    assert found is not None
+    assert found.eligible

@@ -70,7 +70,9 @@ def test_a_dataset_whose_conversations_were_erased_is_made_anew(sqlite_store: St
     claim = claimed(sqlite_store, 0, 40)
     before = make_dataset(sqlite_store, claim, tmp_path / "v1", FakeTokenizer(), 100)
     sqlite_store.conversations.erase_user("u7")
-    after = make_dataset(sqlite_store, claim, tmp_path / "v1", FakeTokenizer(), 100)
+    again = sqlite_store.versions.claim("run")
+    assert again is not None
+    after = make_dataset(sqlite_store, again, tmp_path / "v1", FakeTokenizer(), 100)
     assert after.dataset_hash != before.dataset_hash
     ids = {c.id for c in datasets.read_train(tmp_path / "v1") + datasets.read_held_out(tmp_path / "v1")}
     assert "c0007" not in ids

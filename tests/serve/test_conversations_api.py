@@ -10,6 +10,7 @@ import pytest
 
 from resources.store import Store
 from serve.limits import IngressLimits
+from tests.resources.examples import conclude
 from tests.serve.asgi_call import AsgiCall
 
 pytestmark = pytest.mark.anyio
@@ -187,12 +188,15 @@ async def test_an_erasure_takes_everything_of_a_user_and_names_the_versions(
     client: httpx.AsyncClient, store: Store
 ) -> None:
     await client.post(PATH, json=[row(1, user_id="ann"), row(2, user_id="bob")])
-    store.versions.claim("run-1")
-    await client.post(PATH, json=[row(3, user_id="ann")])
+    claim = store.versions.claim("run-1")
+    assert claim is not None
+    conclude(store, claim)
+    await client.post(PATH, json=[row(3, user_id="ann"), row(4, user_id="bob")])
+    store.versions.claim("run-2")
     answer = (await client.delete(PATH, params={"user_id": "ann"})).json()
 
-    assert (answer["deleted"], answer["versions_affected"]) == (2, [1])
-    assert [item["user_id"] for item in (await client.get(PATH)).json()["items"]] == ["bob"]
+    assert answer == {"deleted": 2, "versions_affected": [1], "restarted": 2, "erasure_id": 1}
+    assert [item["user_id"] for item in (await client.get(PATH)).json()["items"]] == ["bob", "bob"]
 
 
 @pytest.mark.parametrize("changes", [{"limits": IngressLimits(imports=1)}])

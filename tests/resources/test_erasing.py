@@ -1,0 +1,284 @@
+"""An erasure in files: finished whatever breaks, and only theirs is touched."""
+
+import json
+import shutil
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from core.gate import ArtifactSanity, Evaluation, PairedLoss
+from resources import datasets, erased_places, folders
+from resources.erasing import erase_again, finish, places_of
+from resources.erasure_rows import Pending
+from resources.screening import make_dataset
+from resources.store import Store
+from resources.tables import erasures
+from resources.versions import Claim
+from tests.fakes import FakeTokenizer
+from tests.resources.examples import conclude, conversation, fill
+
+AT_ONCE = timedelta(0)
+
+
+def trained(store: Store, state: Path, users: dict[str, int], *, end: bool = True) -> Claim:
+    """A version with a dataset of that many conversations of each user."""
+    for user, number in users.items():
+        n = store.versions.next_number()
+        fill(store, *(f"{user}-{n}-{at}" for at in range(number)), user_id=user)
+    claim = store.versions.claim("run")
+    assert claim is not None
+    make_dataset(store, claim, state / "datasets" / f"v{claim.n}", FakeTokenizer(), 100)
+    if end:
+        conclude(store, claim)
+    return claim
+
+
+def users_in(folder: Path) -> set[str | None]:
+    return {c.user_id for c in datasets.read_train(folder) + datasets.read_held_out(folder)}
+
+
+def evaluation(state: Path, n: int, units: dict[str, str]) -> Path:
+    pairs = tuple(
+        PairedLoss(conversation_id=id, unit=unit, tokens=3, base=2, candidate=1) for id, unit in units.items()
+    )
+    sanity = ArtifactSanity(finite=True, changed=True, right_base=True)
+    found = Evaluation(version=n, base_fingerprint="b", held_out=pairs, general=pairs[:1], sanity=sanity)
+    path = state / "reports" / f"v{n}" / "evaluation.json"
+    folders.write_whole(path, found.model_dump_json())
+    return path
+
+
+def row_of(store: Store) -> Any:
+    return store.database.read(lambda c: c.execute(select(erasures).order_by(erasures.c.id.desc())).first())
+
+
+def everything_under(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_an_earlier_dataset_is_rewritten_without_them_and_says_so(sqlite_store: Store, tmp_path: Path) -> None:
+    trained(sqlite_store, tmp_path, {"u": 5, "v": 20})
+    folder = tmp_path / "datasets" / "v1"
+    before = datasets.read_manifest(folder)
+    sqlite_store.conversations.erase_user("u")
+    assert finish(sqlite_store, places_of(sqlite_store, tmp_path)) == 5
+    manifest = folders.check(folder)
+    assert users_in(folder) == {"v"}
+    assert manifest.dataset_hash == before.dataset_hash, "what the adapter was trained on can still be told"
+    assert manifest.counts["erased.train"] + manifest.counts.get("erased.held_out", 0) == 5
+    assert {key: manifest.counts[key] for key in before.counts} == before.counts
+    assert b"u-1-" not in everything_under(tmp_path / "datasets")
+    assert [path.name for path in folder.parent.iterdir()] == ["v1"]
+
+
+def test_a_second_erasure_adds_to_the_first(sqlite_store: Store, tmp_path: Path) -> None:
+    trained(sqlite_store, tmp_path, {"u": 5, "w": 4, "v": 20})
+    for user in ("u", "w"):
+        sqlite_store.conversations.erase_user(user)
+        finish(sqlite_store, places_of(sqlite_store, tmp_path))
+    manifest = folders.check(tmp_path / "datasets" / "v1")
+    assert sum(n for key, n in manifest.counts.items() if key.startswith("erased.")) == 9
+
+
+def test_a_dataset_without_them_is_not_touched(sqlite_store: Store, tmp_path: Path) -> None:
+    trained(sqlite_store, tmp_path, {"v": 20})
+    folder = tmp_path / "datasets" / "v1"
+    before = (folder.stat().st_ino, everything_under(folder))
+    sqlite_store.conversations.erase_user("u")
+    assert finish(sqlite_store, places_of(sqlite_store, tmp_path)) == 0
+    assert (folder.stat().st_ino, everything_under(folder)) == before
+
+
+def test_a_dataset_in_training_is_removed_and_made_anew_without_them(sqlite_store: Store, tmp_path: Path) -> None:
+    claim = trained(sqlite_store, tmp_path, {"u": 5, "v": 20}, end=False)
+    sqlite_store.conversations.erase_user("u")
+    finish(sqlite_store, places_of(sqlite_store, tmp_path))
+    assert not (tmp_path / "datasets" / "v1").exists()
+    again = sqlite_store.versions.claim("run-2")
+    assert again is not None
+    assert again.n == claim.n
+    make_dataset(sqlite_store, again, tmp_path / "datasets" / "v1", FakeTokenizer(), 100)
+    finish(sqlite_store, places_of(sqlite_store, tmp_path), AT_ONCE)
+    assert users_in(tmp_path / "datasets" / "v1") == {"v"}
+
+
+def test_what_a_person_says_after_the_erasure_stays(sqlite_store: Store, tmp_path: Path) -> None:
+    trained(sqlite_store, tmp_path, {"u": 5, "v": 20})
+    sqlite_store.conversations.erase_user("u")
+    finish(sqlite_store, places_of(sqlite_store, tmp_path))
+    trained(sqlite_store, tmp_path, {"u": 5})
+    finish(sqlite_store, places_of(sqlite_store, tmp_path), AT_ONCE)
+    assert users_in(tmp_path / "datasets" / "v2") == {"u", "v"}
+    assert users_in(tmp_path / "datasets" / "v1") == {"v"}
+
+
+def test_another_persons_row_keeps_no_unit_with_their_name(sqlite_store: Store, tmp_path: Path) -> None:
+    both = [conversation("a", user_id="u"), conversation("b", user_id="v")]
+    folder = tmp_path / "datasets" / "v1"
+    datasets.write(
+        folder, both, [], version=1, base_fingerprint="b", parent=None, units=dict.fromkeys("ab", "user:u"),
+        counts={}, details={},
+    )  # fmt: skip
+    sqlite_store.conversations.erase_user("u")
+    finish(sqlite_store, places_of(sqlite_store, tmp_path))
+    (unit,) = datasets.read_units(folder).values()
+    assert unit.startswith("erased:")
+
+
+def test_a_report_keeps_its_losses_and_clusters_and_loses_their_names(sqlite_store: Store, tmp_path: Path) -> None:
+    fill(sqlite_store, "u1", "u2", user_id="u", thread_id="t9")
+    pairs = {"u1": "user:u", "u2": "user:u", "x": "thread:t9", "v1": "user:v", "v2": "unit-2"}
+    path = evaluation(tmp_path, 1, pairs)
+    copy = tmp_path / "mlartifacts" / "1" / "abc" / "artifacts" / "report" / "evaluation.json"
+    copy.parent.mkdir(parents=True)
+    shutil.copy(path, copy)
+    sqlite_store.conversations.erase_user("u")
+    finish(sqlite_store, places_of(sqlite_store, tmp_path))
+    for file in (path, copy):
+        found = Evaluation.model_validate_json(file.read_bytes())
+        units = [pair.unit for pair in found.held_out]
+        assert [pair.base for pair in found.held_out] == [2.0] * 5
+        assert (units[0] == units[1], units[0] != units[2], units[3:]) == (True, True, ["user:v", "unit-2"])
+        assert len({pair.conversation_id for pair in found.held_out}) == 5
+        text = file.read_text()
+        assert not [name for name in ("u1", "u2", "user:u", "t9") if f'"{name}"' in text]
+
+
+def test_copies_of_resets_lose_their_lines_and_stay_private(sqlite_store: Store, tmp_path: Path) -> None:
+    fill(sqlite_store, "theirs", user_id="u", reply="an unmistakable secret")
+    fill(sqlite_store, "another's", user_id="v")
+    copy = tmp_path / "backups" / "conversations-1.jsonl"
+    sqlite_store.conversations.clear_waiting(copy)
+    (copy.parent / "notes.jsonl").write_text("no line of ours\n{}\n")
+    assert sqlite_store.conversations.erase_user("u").deleted == 0, "the store forgot them in the reset"
+    assert finish(sqlite_store, places_of(sqlite_store, tmp_path)) == 1
+    (line,) = copy.read_text().splitlines()
+    assert json.loads(line)["conversation"]["id"] == "another's"
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert b"unmistakable" not in everything_under(tmp_path / "backups")
+
+
+class Breaking:
+    """A place that fails until it is repaired, as a full disk would."""
+
+    def __init__(self) -> None:
+        self.name, self.broken, self.asked = "memory", True, 0
+
+    def erase(self, who: Pending) -> int:
+        self.asked += 1
+        if self.broken:
+            raise OSError(f"no space left for {who.user_id}")
+        return 2
+
+    def users(self) -> set[str]:
+        return set()
+
+
+def test_one_place_that_fails_stops_no_other_and_is_tried_again(sqlite_store: Store, tmp_path: Path) -> None:
+    trained(sqlite_store, tmp_path, {"somebody": 5, "v": 20})
+    sqlite_store.conversations.erase_user("somebody")
+    breaking = Breaking()
+    places = [breaking, *places_of(sqlite_store, tmp_path)]
+    with pytest.raises(RuntimeError, match="OSError in memory") as raised:
+        finish(sqlite_store, places, AT_ONCE)
+    assert "somebody" not in str(raised.value)
+    assert users_in(tmp_path / "datasets" / "v1") == {"v"}
+    assert row_of(sqlite_store).user_id == "somebody", "it is needed until everything is done"
+    breaking.broken = False
+    assert finish(sqlite_store, places, AT_ONCE) == 2
+    assert (row_of(sqlite_store).user_id, row_of(sqlite_store).names) == (None, {})
+
+
+def test_an_erasure_is_done_after_the_second_sweep_and_then_names_nobody(sqlite_store: Store, tmp_path: Path) -> None:
+    trained(sqlite_store, tmp_path, {"somebody": 5, "v": 20})
+    erased = sqlite_store.conversations.erase_user("somebody")
+    breaking = Breaking()
+    breaking.broken = False
+    places = [breaking, *places_of(sqlite_store, tmp_path)]
+    finish(sqlite_store, places)
+    finish(sqlite_store, places)
+    assert breaking.asked == 1, "what is swept is not swept again before it is settled"
+    assert sqlite_store.events.page(type="erasure_finished") == []
+    finish(sqlite_store, places, AT_ONCE)
+    finish(sqlite_store, places, AT_ONCE)
+    assert breaking.asked == 2
+    (event,) = sqlite_store.events.page(type="erasure_finished")
+    removed = {"memory": 4, "reports": 0, "datasets": 5, "resets": 0}
+    assert event.data == {"erasure": erased.id, "removed": removed, "versions": [1]}
+    for file in tmp_path.rglob("*"):
+        assert not file.is_file() or b"somebody" not in file.read_bytes(), file
+
+
+@pytest.mark.parametrize("dies_in", ["_copy_table", "hashes", "before the exchange", "after the exchange"])
+def test_a_kill_at_any_moment_leaves_a_whole_dataset_and_the_next_sweep_ends_it(
+    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_in: str
+) -> None:
+    trained(sqlite_store, tmp_path, {"u": 5, "v": 20})
+    sqlite_store.conversations.erase_user("u")
+    places = places_of(sqlite_store, tmp_path)
+    folder, swap = tmp_path / "datasets" / "v1", folders.swap
+
+    def die(*arguments: Any) -> None:
+        if dies_in == "after the exchange":
+            swap(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        module = erased_places if dies_in == "_copy_table" else folders
+        killed.setattr(module, dies_in if hasattr(module, dies_in) else "swap", die)
+        killed.setattr(shutil, "rmtree", lambda *arguments, **named: None)  # who is killed tidies nothing up
+        with pytest.raises(KeyboardInterrupt):
+            finish(sqlite_store, places)
+    assert folders.is_whole(folder)
+    finish(sqlite_store, places)
+    assert users_in(folder) == {"v"}
+    assert [path.name for path in folder.parent.iterdir()] == ["v1"]
+    assert b"u-1-" not in everything_under(folder.parent)
+
+
+def test_what_a_kill_left_of_a_rewritten_copy_is_removed(sqlite_store: Store, tmp_path: Path) -> None:
+    fill(sqlite_store, "theirs", user_id="u")
+    fill(sqlite_store, "another's", user_id="v")
+    copy = tmp_path / "backups" / "c.jsonl"
+    sqlite_store.conversations.clear_waiting(copy)
+    (tmp_path / "backups" / "c.jsonl.tmp-erasing").write_bytes(b"half a li")
+    sqlite_store.conversations.erase_user("u")
+    finish(sqlite_store, places_of(sqlite_store, tmp_path))
+    assert [path.name for path in copy.parent.iterdir()] == ["c.jsonl"]
+    assert len(copy.read_text().splitlines()) == 1
+
+
+def test_who_was_erased_since_a_copy_of_the_store_was_made_is_erased_from_it_again(
+    sqlite_store: Store, sqlite_url: str, tmp_path: Path
+) -> None:
+    trained(sqlite_store, tmp_path, {"early": 3, "late": 5, "v": 20})
+    sqlite_store.conversations.erase_user("early")
+    fill(sqlite_store, "back", user_id="early")
+    sqlite_store.database.forget_deleted()
+    store_file, copy = tmp_path / "whetstone.db", tmp_path / "copy.db"
+    shutil.copy(store_file, copy)
+    shutil.copytree(tmp_path / "datasets", tmp_path / "datasets-copy")
+    sqlite_store.conversations.erase_user("late")
+    past = sqlite_store.erasures.past()
+    restored = Store(f"sqlite:///{copy}", live_defaults=sqlite_store.settings.get())
+    shutil.rmtree(tmp_path / "datasets")
+    (tmp_path / "datasets-copy").rename(tmp_path / "datasets")
+    places = places_of(restored, tmp_path)
+    assert erase_again(restored, places, past) == 1
+    assert {item.conversation.user_id for item in restored.conversations.page(1, 200).items} == {"v", "early"}
+    assert users_in(tmp_path / "datasets" / "v1") == {"v"}
+    assert erase_again(restored, places, past) == 0, "and is not done twice"
+    restored.close()
+
+
+def test_everybody_of_whom_a_place_keeps_something_is_known(sqlite_store: Store, tmp_path: Path) -> None:
+    trained(sqlite_store, tmp_path, {"u": 5, "v": 20})
+    evaluation(tmp_path, 1, {"a": "user:w", "b": "thread:t"})
+    fill(sqlite_store, "waits", user_id="x")
+    fill(sqlite_store, "nobody's")
+    sqlite_store.conversations.clear_waiting(tmp_path / "backups" / "c.jsonl")
+    found = {place.name: place.users() for place in places_of(sqlite_store, tmp_path)}
+    assert found == {"datasets": {"u", "v"}, "reports": {"w"}, "resets": {"x"}}

@@ -17,7 +17,10 @@ CHUNK = 500
 
 @dataclass(frozen=True)
 class StoredConversation:
-    """A conversation with what stands beside it; `rating` and `thumb` are the latest feedback."""
+    """A conversation with what stands beside it; `rating` and `thumb` are the latest feedback.
+
+    `overruled` are the rules by which it was rejected once, and which a person set aside when they released it.
+    """
 
     conversation: Conversation
     seq: int
@@ -28,6 +31,7 @@ class StoredConversation:
     findings: tuple[Finding, ...]
     rating: int | None
     thumb: int | None
+    overruled: tuple[str, ...] = ()
 
     @property
     def rejected(self) -> bool:
@@ -46,6 +50,7 @@ def stored(row: Row[Any]) -> StoredConversation:
         findings=tuple(Finding.model_validate(finding) for finding in row.findings),
         rating=row.rating,
         thumb=row.thumb,
+        overruled=tuple(row.overruled or ()),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from sqlalchemy import Connection, Row, insert, select, update
 
-from core.conversation import Conversation
+from core.conversation import Conversation, Message, Provenance
 from core.domain import Domain, Identifier, Text
 from core.eligibility import Eligibility, decide
 from resources.capturing import capture_batch, known_hashes, make_eligible
@@ -95,27 +95,38 @@ def _rate(connection: Connection, row: Row[Any], feedback: Feedback) -> Eligibil
 
 def _correct(connection: Connection, row: Row[Any], reply: str) -> str:
     """A conversation of its own, in the thread of the first; a later one gets a number and replaces those that wait."""
-    original = conversation_of(row)
-    like = conversations.c.id.like(f"{escaped(row.id)}.corrected%", escape="\\")
-    earlier = connection.execute(select(conversations.c.id).where(like)).scalars().all()
-    _supersede(connection, [id for id in earlier if _CORRECTION.fullmatch(id.removeprefix(row.id))])
-    corrected = Conversation(
-        **original.model_dump(exclude={"id", "messages", "reply", "provenance", "thread_id", "complete", "created_at"}),
-        id=f"{row.id}.corrected" + (f".{len(earlier) + 1}" if earlier else ""),
-        messages=original.messages,
-        reply=reply,
-        provenance="self_edited",
-        thread_id=original.thread_id or original.id,
-        complete=True,
-        created_at=utc_now(),
-    )
+    corrected = corrected_copy(connection, conversation_of(row), None, reply)
     capture_batch(connection, [corrected])
     return corrected.id
 
 
+def corrected_copy(
+    connection: Connection,
+    original: Conversation,
+    messages: Sequence[Message] | None,
+    reply: str,
+    provenance: Provenance = "self_edited",
+) -> Conversation:
+    """The next correction of a conversation, not yet stored; earlier ones that wait are superseded."""
+    like = conversations.c.id.like(f"{escaped(original.id)}.corrected%", escape="\\")
+    earlier = connection.execute(select(conversations.c.id).where(like)).scalars().all()
+    _supersede(connection, [id for id in earlier if _CORRECTION.fullmatch(id.removeprefix(original.id))])
+    kept = original.model_dump(exclude={"id", "messages", "reply", "provenance", "thread_id", "complete", "created_at"})
+    return Conversation(
+        **kept,
+        id=f"{original.id}.corrected" + (f".{len(earlier) + 1}" if earlier else ""),
+        messages=tuple(messages or original.messages),
+        reply=reply,
+        provenance=provenance,
+        thread_id=original.thread_id or original.id,
+        complete=True,
+        created_at=utc_now(),
+    )
+
+
 def _supersede(connection: Connection, ids: Sequence[str]) -> None:
     """Earlier corrections of the same turn are not trained on beside the latest; what a version has stays in it."""
-    theirs = conversations.c.id.in_(ids) & (conversations.c.provenance == "self_edited") & in_no_version()
+    theirs = conversations.c.id.in_(ids) & in_no_version()
     stood = connection.execute(select(conversations.c.hash).where(theirs, conversations.c.eligible)).scalars().all()
     connection.execute(update(conversations).where(theirs).values(eligible=False, reason=SUPERSEDED))
     revive_duplicates(connection, stood)

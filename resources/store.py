@@ -7,6 +7,7 @@ from resources.database import Database
 from resources.erasure_rows import Erasures
 from resources.events import Events, Outbox
 from resources.progress import ProgressLog
+from resources.reviews import Reviews
 from resources.schema import migrate
 from resources.setting_store import Pause, SettingStore
 from resources.store_errors import (
@@ -58,6 +59,7 @@ class Store:
         self.outbox = Outbox(self.database, self.settings)
         self.uploads = Uploads(self.database)
         self.erasures = Erasures(self.database)
+        self.reviews = Reviews(self.database)
 
     def size_bytes(self) -> int:
         """What the database takes on disk."""

@@ -21,6 +21,14 @@ class NotAllowed(StoreError):
     """The row is in a state in which this cannot be done."""
 
 
+class HeldBack(StoreError):
+    """A conversation that no person can let into training as it is; `rule` says why."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
+
+
 class Fenced(StoreError):
     """Somebody else holds this version by now: whoever gets this must stop writing."""
 

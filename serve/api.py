@@ -30,6 +30,7 @@ from serve.live_view import LiveView
 from serve.loop_api import loop_routes
 from serve.metrics import Metrics
 from serve.openai_api import openai_routes
+from serve.review_api import review_routes
 from serve.store_door import StoreDoor
 from serve.teacher import Teacher
 from serve.wrapper_api import Predicts, wrapper_routes
@@ -78,6 +79,7 @@ def build_api(deps: IngressDeps) -> FastAPI:
         loop_routes(door, live, limits, has_teacher=deps.teacher is not None, progress_seconds=deps.look_seconds),
         conversation_routes(door, limits, deps.backups),
         dataset_routes(door, limits, files),
+        review_routes(door, limits),
         health_routes(deps.engine, answering, metrics),
     ]
     return _assembled(routers, _lifespan(live, door, files), deps.keys, metrics)

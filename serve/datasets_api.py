@@ -1,12 +1,12 @@
 """Datasets that a person uploads: received, listed, described, deleted."""
 
 import asyncio
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response
 
+from resources.file_names import NameRefused, kind_of
 from resources.times import moment
 from resources.upload_files import Staged, UploadFiles
 from resources.uploads import Upload
@@ -132,14 +132,12 @@ def _values(parts: UploadParts, file_name: str, staged: Staged) -> dict[str, Any
 
 def extension_of(file_name: str) -> str:
     """`jsonl`, `csv.gz` and so on; what else a name ends with is refused."""
-    ends = Path(file_name.lower()).suffixes
-    gz = ends[-1:] == [".gz"]
-    kind = (ends[:-1] if gz else ends)[-1:]
-    if not kind or kind[0][1:] not in EXTENSIONS:
-        expected = ", ".join(f".{extension}" for extension in EXTENSIONS)
-        message = f"{FILE_PART}: expected a name that ends with {expected}, or one of these and .gz"
-        raise ApiError(422, message, param=FILE_PART, code="unknown_extension")
-    return kind[0][1:] + (".gz" if gz else "")
+    try:
+        kind, compressed = kind_of(file_name)
+    except NameRefused as refused:
+        message = f"{FILE_PART}: {refused}"
+        raise ApiError(422, message, param=FILE_PART, code="unknown_extension") from None
+    return kind + (".gz" if compressed else "")
 
 
 def _number(id: int) -> int:

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Match
 
-from resources.store_errors import CaptureFull, NotAllowed, NotFound, StoreUnavailable
+from resources.store_errors import CaptureFull, HeldBack, NotAllowed, NotFound, StoreUnavailable
 from resources.upload_files import DiskFull
 from serve.champion_follower import UnknownModel
 from serve.engine_client import AdapterNotServed, EngineBusy, EngineUnavailable
@@ -144,6 +144,7 @@ ANSWERS: Mapping[type[BaseException], Callable[[Any], ApiError]] = {
     ClientDisconnect: lambda _: ApiError(400, "Expected the whole body, found the connection closed"),
     UnknownModel: lambda error: ApiError(404, str(error), param="model", code="model_not_found"),
     NotFound: lambda error: ApiError(404, str(error), code="not_found"),
+    HeldBack: lambda error: ApiError(422, str(error), code=error.rule),
     NotAllowed: lambda error: ApiError(409, str(error), code="not_allowed"),
     AdapterNotServed: lambda error: busy(str(error), "adapter_not_served", 5),
     EngineBusy: lambda _: busy("Expected a free place at the engine, found its queue full", "engine_busy"),

@@ -6,21 +6,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from core.conversation import Message
+from core.review import UNRENDERABLE
 from core.rules import Finding, format_findings
 from serve.errors import ApiError
 
-# Form that no chat template can render; what else is wrong with a text is for screening to find.
-_FORM = frozenset(
-    {
-        "several_systems",
-        "system_not_first",
-        "no_user_message",
-        "first_not_user",
-        "roles_not_alternating",
-        "last_not_user",
-        "empty_message",
-    }
-)
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 
 
@@ -38,7 +27,7 @@ def asked(raw: Sequence[Any], most: int) -> tuple[Message, ...]:
 
 def form_findings(messages: Sequence[Message]) -> list[Finding]:
     """What keeps the messages before a reply from being rendered at all."""
-    return [finding for finding in format_findings(messages, "a reply") if finding.rule in _FORM]
+    return [finding for finding in format_findings(messages, "a reply") if finding.rule in UNRENDERABLE]
 
 
 def _message(item: Any, index: int) -> Message:

@@ -8,6 +8,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
+from resources.file_names import NameRefused, safe_name
 from resources.upload_files import Staged
 from serve.errors import ApiError
 
@@ -183,14 +184,11 @@ def _file_name(given: bytes | None) -> str:
     if not given:
         raise _refused(FILE_PART, "expected a file name with its extension, found none")
     try:
-        name = given.decode()
+        return safe_name(given.decode())
     except UnicodeDecodeError:
         raise _refused(FILE_PART, "expected a file name in UTF-8, found an invalid byte") from None
-    if len(given) > 255:
-        raise _refused(FILE_PART, f"expected a file name of at most 255 bytes, found {len(given)}")
-    if any(character in "/\\" or not character.isprintable() for character in name) or name.startswith("."):
-        raise _refused(FILE_PART, "expected a plain file name, found a path, a hidden name or a control character")
-    return name
+    except NameRefused as refused:
+        raise _refused(FILE_PART, str(refused)) from None
 
 
 def _finish(staged: Staged, rest: bytes) -> None:

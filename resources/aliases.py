@@ -110,7 +110,7 @@ def _candidate(store: Store, champion: Champion) -> int | None:
     if version is None or version.n == champion.n or version.n < (champion.n or 0):
         return None
     awaits = version.state == "trained" and (version.verdict is None or version.verdict.promoted)
-    return version.n if awaits else None
+    return version.n if awaits or version.n == store.experiments.staged() else None
 
 
 def _passed(store: Store, n: int) -> bool:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, select, update
 from core.verdict import Verdict
 from resources.champions import champion_row, model_name, move_champion
 from resources.event_rows import write_event
+from resources.experiment_rows import hold_back
 from resources.setting_store import pause
 from resources.store_errors import NotAllowed
 from resources.tables import conversations, pauses, utc_now, versions
@@ -43,11 +44,22 @@ def conclude_version(
     done = "is trained and judged" if row.adapter_sha256 else "is judged untrained"
     write_event(connection, "run_completed", f"v{row.n} {done}", row.n)
     if promoted:
-        move_champion(connection, row.base_fingerprint, row.n)
-        write_event(connection, "promoted", f"v{row.n} is promoted: {_why(verdict, override_reason)}", row.n, data)
+        _promote(connection, row, _why(verdict, override_reason), data)
         return
     write_event(connection, "rejected", f"v{row.n} is rejected: {_why(verdict, None)}", row.n, data)
     _pause_after_rejections(connection, row.base_fingerprint)
+
+
+def _promote(connection: Connection, row: Row[Any], why: str, data: dict[str, Any]) -> None:
+    """Champion at once; at the end of a running experiment, whose traffic it would disturb."""
+    champion = champion_row(connection, row.base_fingerprint)
+    experiment = hold_back(connection, row.base_fingerprint, row.n, champion.n if champion else None)
+    if experiment is not None:
+        message = f"v{row.n} passed its gate and waits at staging until the experiment {experiment} ends: {why}"
+        write_event(connection, "staged", message, row.n, data)
+        return
+    move_champion(connection, row.base_fingerprint, row.n)
+    write_event(connection, "promoted", f"v{row.n} is promoted: {why}", row.n, data)
 
 
 def fail_version(connection: Connection, row: Row[Any], error_class: str, message: str) -> None:

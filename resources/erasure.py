@@ -15,6 +15,7 @@ from resources.conversation_rows import CHUNK, in_no_version, with_texts
 from resources.duplicate_rows import revive_duplicates
 from resources.erasure_rows import note_erasure
 from resources.event_rows import write_event
+from resources.experiment_rows import forget_user
 from resources.tables import conversations, feedback, units, versions
 from resources.times import moment
 from resources.version_rows import unfinished_row
@@ -64,6 +65,7 @@ def erase_user(connection: Connection, user_id: str) -> Erased:
     gone = connection.execute(delete(conversations).where(theirs).returning(*columns)).all()
     threads = sorted({row.thread_id or row.id for row in gone})
     _forget_units(connection, [f"user:{user_id}", *(f"thread:{name}" for name in threads)])
+    forget_user(connection, user_id)
     revived = revive_duplicates(connection, (row.hash for row in gone if row.eligible))
     id = note_erasure(connection, user_id, {"ids": [row.id for row in gone], "threads": threads}, affected)
     data = {"erasure": id, "deleted": len(gone), "versions": list(affected)}

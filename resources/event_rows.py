@@ -13,6 +13,7 @@ WEBHOOK_TYPES = frozenset(
         "run_completed",
         "run_failed",
         "promoted",
+        "staged",
         "rejected",
         "rolled_back",
         "guardrail_stop",

@@ -6,6 +6,7 @@ from resources.conversations import Conversations
 from resources.database import Database
 from resources.erasure_rows import Erasures
 from resources.events import Events, Outbox
+from resources.experiments import Experiments
 from resources.progress import ProgressLog
 from resources.reviews import Reviews
 from resources.schema import migrate
@@ -55,6 +56,7 @@ class Store:
         self.triggers = Triggers(self.database)
         self.progress = ProgressLog(self.database)
         self.champion = Champions(self.database, lineage)
+        self.experiments = Experiments(self.database, lineage)
         self.events = Events(self.database)
         self.outbox = Outbox(self.database, self.settings)
         self.uploads = Uploads(self.database)

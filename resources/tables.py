@@ -355,6 +355,7 @@ quality_findings = Table(
 )
 Index("findings_of_log", quality_findings.c.log, quality_findings.c.id)
 
+<<<<<<< HEAD
 # `user_id` and `names` only until every file is swept; the salted digest stays, for backups that are restored later
 erasures = Table(
     "erasures",
@@ -371,3 +372,72 @@ erasures = Table(
     Column("finished_at", UtcDateTime),
     sqlite_autoincrement=True,
 )
+=======
+experiments = Table(
+    "experiments",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("lineage", Name, nullable=False),
+    Column("name", Name, nullable=False),
+    Column("design", JSON, nullable=False),
+    Column("salt", String(32), nullable=False),
+    Column("status", String(16), nullable=False),
+    # true or NULL, and unique a lineage: two experiments over the same traffic would judge each other
+    Column("running", Boolean),
+    Column("looks", JSON, nullable=False),
+    Column("results", JSON),
+    Column("winner", String(32)),
+    Column("reason", Text),
+    Column("ended_by", Name),
+    # the version that passed its gate meanwhile, and the champion it was compared with
+    Column("staged", Integer, ForeignKey("versions.n")),
+    Column("staged_against", Integer, ForeignKey("versions.n")),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    CheckConstraint("status IN ('draft','running','stopped','completed')", name="known_status"),
+    CheckConstraint(
+        "(status = 'running' AND running IS NOT NULL AND running) OR (status <> 'running' AND running IS NULL)",
+        name="running_is_true_or_null",
+    ),
+    sqlite_autoincrement=True,
+)
+Index("one_running", experiments.c.lineage, experiments.c.running, unique=True)
+
+exposures = Table(
+    "exposures",
+    metadata,
+    Column("experiment", Serial, ForeignKey("experiments.id", ondelete="CASCADE"), primary_key=True),
+    Column("unit", String(512), primary_key=True),
+    Column("arm", String(32), nullable=False),
+    Column("first_at", UtcDateTime, nullable=False),
+)
+Index("exposures_of_unit", exposures.c.unit)
+
+experiment_logs = Table(
+    "experiment_logs",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("experiment", Serial, ForeignKey("experiments.id", ondelete="CASCADE"), nullable=False),
+    Column("unit", String(512), nullable=False),
+    Column("arm", String(32), nullable=False),
+    Column("user_id", Name),
+    Column("session_id", Name),
+    # of a reply that was served here; its rating and correction stand beside its conversation
+    Column("conversation_id", Name),
+    Column("query", Text),
+    Column("response", Text),
+    Column("seconds", Float),
+    Column("length", Integer),
+    Column("failed", Boolean, nullable=False),
+    Column("rating", Integer),
+    Column("comment", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    CheckConstraint("rating IS NULL OR (rating >= 1 AND rating <= 5)", name="rating_in_range"),
+    sqlite_autoincrement=True,
+)
+Index("logs_of_experiment", experiment_logs.c.experiment, experiment_logs.c.id)
+Index("logs_of_unit", experiment_logs.c.unit)
+# a reply is counted once, however often it is handed over
+Index("one_log_a_reply", experiment_logs.c.experiment, experiment_logs.c.conversation_id, unique=True)
+>>>>>>> c3a8c05 (Experiments in the store: one at a time, exposures once, stopped by their guardrails; what passes meanwhile waits at staging)

@@ -1,13 +1,14 @@
 """Who was exposed to which arm, and what came of each reply: written in batches, read a page at a time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from core.pii import UNIQUE, Masker
 from resources.conversations import Page
 from resources.tables import experiment_logs, experiments, exposures, utc_now
 
@@ -62,8 +63,11 @@ def write_logs(connection: Connection, served: Sequence[Served]) -> None:
 
 
 def write_log(connection: Connection, served: Served) -> Log:
-    """One reply, told by another program."""
+    """One reply, told by another program; what names a person by itself is masked before it is stored."""
     expose(connection, [served])
+    masker, texts = Masker(UNIQUE), ("query", "response", "comment")
+    masked = {name: masker.mask(text) for name in texts if (text := getattr(served, name)) is not None}
+    served = replace(served, **masked)
     id = connection.execute(insert(experiment_logs).values(**vars(served)).returning(experiment_logs.c.id)).scalar_one()
     return Log(int(id), served)
 

@@ -355,7 +355,6 @@ quality_findings = Table(
 )
 Index("findings_of_log", quality_findings.c.log, quality_findings.c.id)
 
-<<<<<<< HEAD
 # `user_id` and `names` only until every file is swept; the salted digest stays, for backups that are restored later
 erasures = Table(
     "erasures",
@@ -372,7 +371,7 @@ erasures = Table(
     Column("finished_at", UtcDateTime),
     sqlite_autoincrement=True,
 )
-=======
+
 experiments = Table(
     "experiments",
     metadata,
@@ -440,4 +439,3 @@ Index("logs_of_experiment", experiment_logs.c.experiment, experiment_logs.c.id)
 Index("logs_of_unit", experiment_logs.c.unit)
 # a reply is counted once, however often it is handed over
 Index("one_log_a_reply", experiment_logs.c.experiment, experiment_logs.c.conversation_id, unique=True)
->>>>>>> c3a8c05 (Experiments in the store: one at a time, exposures once, stopped by their guardrails; what passes meanwhile waits at staging)

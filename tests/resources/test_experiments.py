@@ -128,6 +128,14 @@ def test_a_log_of_another_arm_is_refused(store: Store) -> None:
     assert store.experiments.logs(experiment.id).items[0].served.unit == served.unit
 
 
+def test_a_resident_number_in_a_log_is_masked_before_it_is_stored(store: Store) -> None:
+    experiment = started(store)
+    served = replies(experiment, "a", 1)[0]
+    told = store.experiments.log(replace(served, query="제 번호는 900101-1234568 입니다", comment="no"))
+    assert told.served.query == "제 번호는 [RRN] 입니다"
+    assert store.experiments.logs(experiment.id).items[0].served.query == told.served.query
+
+
 def test_harm_stops_it_with_an_event_for_the_webhook(store: Store) -> None:
     experiment = started(store)
     store.experiments.record(replies(experiment, "a", 60) + replies(experiment, "b", 60, failed=True))

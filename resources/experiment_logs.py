@@ -66,7 +66,7 @@ def write_log(connection: Connection, served: Served) -> Log:
     """One reply, told by another program; what names a person by itself is masked before it is stored."""
     expose(connection, [served])
     masker, texts = Masker(UNIQUE), ("query", "response", "comment")
-    masked = {name: masker.mask(text) for name in texts if (text := getattr(served, name)) is not None}
+    masked: dict[str, Any] = {name: masker.mask(text) for name in texts if (text := getattr(served, name)) is not None}
     served = replace(served, **masked)
     id = connection.execute(insert(experiment_logs).values(**vars(served)).returning(experiment_logs.c.id)).scalar_one()
     return Log(int(id), served)

@@ -1,10 +1,12 @@
 """Who stands under which band hash, in memory."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+Texts = Callable[[Sequence[int]], Mapping[int, str]]
 
 # runs are merged up to this size, so that a merge needs little memory besides
 LARGEST_RUN = 4_000_000
@@ -36,6 +38,10 @@ def joined(parts: Iterable[Members]) -> Members:
 class Bands(Protocol):
     """The conversations placed so far, under their band hashes."""
 
+    def prepare(self, texts: Texts) -> None:
+        """Called before the first look-up; `texts` gives the texts of conversations placed earlier."""
+        ...
+
     def find(self, hashes: NDArray[np.int64]) -> Members:
         """Who stands under these sorted, distinct hashes, by hash and then in the order they were placed."""
         ...
@@ -45,7 +51,7 @@ class Bands(Protocol):
         ...
 
     def add(self, members: Members, clusters: Mapping[int, int]) -> None:
-        """Remember members placed now, and the clusters of those that are not their own cluster's first."""
+        """Remember members placed now; `clusters` names all that were placed, in their order."""
         ...
 
     def forget(self, seqs: Collection[int]) -> None:
@@ -60,33 +66,33 @@ class MemoryBands:
         self._runs: list[Members] = []
         self._clusters: dict[int, int] = {}
 
+    def prepare(self, texts: Texts) -> None:
+        """Nothing: it was made in this process."""
+
     def find(self, hashes: NDArray[np.int64]) -> Members:
-        return joined(_under(run, hashes) for run in self._runs)
+        return joined(under(run, hashes) for run in self._runs)
 
     def clusters(self, seqs: Iterable[int]) -> dict[int, int]:
         return {seq: self._clusters.get(seq, seq) for seq in seqs}
 
     def add(self, members: Members, clusters: Mapping[int, int]) -> None:
-        self._clusters.update(clusters)
+        self._clusters.update((seq, cluster) for seq, cluster in clusters.items() if seq != cluster)
         if not len(members.hashes):
             return
-        self._runs.append(members.in_order())
-        while len(self._runs) > 1 and _worth_merging(*self._runs[-2:]):
-            self._runs[-2:] = [joined(self._runs[-2:])]
+        merged = number_to_merge([len(run.hashes) for run in self._runs], len(members.hashes))
+        kept = len(self._runs) - merged
+        self._runs[kept:] = [joined([*self._runs[kept:], members.in_order()])]
 
     def forget(self, seqs: Collection[int]) -> None:
         gone = np.fromiter(seqs, np.int64)
-        kept = [_without(run, gone) for run in self._runs]
+        kept = [without(run, gone) for run in self._runs]
         self._runs = [run for run in kept if len(run.hashes)]
         for seq in seqs:
             self._clusters.pop(seq, None)
 
-    def runs(self) -> Sequence[Members]:
-        """Everything remembered, in sorted pieces."""
-        return tuple(self._runs)
 
-
-def _under(run: Members, hashes: NDArray[np.int64]) -> Members:
+def under(run: Members, hashes: NDArray[np.int64]) -> Members:
+    """The members of a sorted run under any of these hashes."""
     first = np.searchsorted(run.hashes, hashes, "left")
     counts = np.searchsorted(run.hashes, hashes, "right") - first
     total = int(counts.sum())
@@ -97,11 +103,17 @@ def _under(run: Members, hashes: NDArray[np.int64]) -> Members:
     return Members(run.hashes[where], run.seqs[where])
 
 
-def _without(run: Members, gone: NDArray[np.int64]) -> Members:
+def without(run: Members, gone: NDArray[np.int64]) -> Members:
+    """The members that are none of these conversations."""
     stays = ~np.isin(run.seqs, gone)
     return Members(run.hashes[stays], run.seqs[stays])
 
 
-def _worth_merging(older: Members, newer: Members) -> bool:
-    sizes = len(older.hashes), len(newer.hashes)
-    return sizes[0] <= 2 * sizes[1] and sum(sizes) <= LARGEST_RUN
+def number_to_merge(sizes: Sequence[int], new: int) -> int:
+    """How many of the last runs a new one is merged with, so that few runs stay and each member moves seldom."""
+    number = 0
+    for size in reversed(sizes):
+        if size > 2 * new or size + new > LARGEST_RUN:
+            break
+        number, new = number + 1, new + size
+    return number

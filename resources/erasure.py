@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, update
 
 from core.conversation import Conversation
+from resources.band_rows import forget_bands
 from resources.conversation_rows import CHUNK, in_no_version, with_texts
 from resources.duplicate_rows import revive_duplicates
 from resources.erasure_rows import note_erasure
@@ -43,9 +44,13 @@ class Erased:
 def clear_waiting(connection: Connection, backup: Path | None) -> Cleared:
     """Delete what is in no version, and what asked to train on it; the backup is on disk before that is committed."""
     if backup is None:
-        deleted = connection.execute(delete(conversations).where(in_no_version())).rowcount
+        gone = delete(conversations).where(in_no_version()).returning(conversations.c.seq)
+        numbers = connection.execute(gone).scalars().all()
     else:
-        deleted = _move_to(connection, backup)
+        numbers = _move_to(connection, backup)
+    # those of a version that failed were placed among near-duplicates
+    forget_bands(connection, numbers)
+    deleted = len(numbers)
     message = f"{deleted} conversations in no version were deleted{f', kept in {backup.name}' if backup else ''}"
     data = {"deleted": deleted, "backup": backup.name if backup else None}
     write_event(connection, "conversations_cleared", message, data=data)
@@ -61,8 +66,9 @@ def erase_user(connection: Connection, user_id: str) -> Erased:
     theirs = conversations.c.user_id == user_id
     restarted = _begin_again(connection, theirs)
     affected = _versions_that_saw(connection, theirs)
-    columns = (conversations.c.id, conversations.c.thread_id, conversations.c.hash, conversations.c.eligible)
-    gone = connection.execute(delete(conversations).where(theirs).returning(*columns)).all()
+    names = ("seq", "id", "thread_id", "hash", "eligible")
+    gone = connection.execute(delete(conversations).where(theirs).returning(*(conversations.c[n] for n in names))).all()
+    forget_bands(connection, [row.seq for row in gone])
     threads = sorted({row.thread_id or row.id for row in gone})
     _forget_units(connection, [f"user:{user_id}", *(f"thread:{name}" for name in threads)])
     forget_user(connection, user_id)
@@ -114,8 +120,8 @@ def _forget_units(connection: Connection, names: list[str]) -> None:
         connection.execute(delete(units).where(units.c.unit.in_(names[start : start + CHUNK])))
 
 
-def _move_to(connection: Connection, backup: Path) -> int:
-    """Exactly what is written is deleted: what is captured meanwhile stays."""
+def _move_to(connection: Connection, backup: Path) -> list[int]:
+    """The numbers of what was deleted. Exactly what is written is deleted: what is captured meanwhile stays."""
     rows = connection.execute(
         with_texts().where(in_no_version()).order_by(conversations.c.seq).with_for_update(of=conversations)
     ).all()
@@ -125,10 +131,10 @@ def _move_to(connection: Connection, backup: Path) -> int:
     ):
         said[row.conversation_id].append({name: getattr(row, name) for name in FEEDBACK_FIELDS})
     _write_backup(backup, (_line(row, said.get(row.id, [])) for row in rows))
-    for start in range(0, len(rows), CHUNK):
-        numbers = [row.seq for row in rows[start : start + CHUNK]]
-        connection.execute(delete(conversations).where(conversations.c.seq.in_(numbers)))
-    return len(rows)
+    numbers = [row.seq for row in rows]
+    for start in range(0, len(numbers), CHUNK):
+        connection.execute(delete(conversations).where(conversations.c.seq.in_(numbers[start : start + CHUNK])))
+    return numbers
 
 
 def _line(row: Row[Any], said: list[dict[str, Any]]) -> dict[str, Any]:

@@ -8,17 +8,19 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from core.duplicates import text_of
 from core.shingles import Shingles, can_reach, jaccard, shingles
 from resources.band_candidates import Candidates, candidates
-from resources.bands import Bands
+from resources.bands import Bands, Texts
 from resources.signatures import band_hashes
+
+__all__ = ["THRESHOLD", "NearDuplicates", "Placed", "text_of"]
 
 THRESHOLD: Final = 0.8
 # what is worked on at once, for the sake of memory: it changes no result
 PIECE_TEXTS: Final = 2_048
 PIECE_CHARACTERS: Final = 2_000_000
 
-Texts = Callable[[Sequence[int]], Mapping[int, str]]
 Item = tuple[int, str]
 
 
@@ -41,6 +43,7 @@ class NearDuplicates:
         self._bands = bands
         self._texts = texts
         self._threshold = threshold
+        self._prepared = False
         self.compared = 0
 
     def place(self, batch: Sequence[Item]) -> dict[int, Placed]:
@@ -48,6 +51,9 @@ class NearDuplicates:
         here = dict(batch)
         if len(here) != len(batch):
             raise ValueError(f"Expected every conversation once, found {len(batch) - len(here)} repeated numbers")
+        if not self._prepared:
+            self._bands.prepare(self._texts)
+            self._prepared = True
         placed: dict[int, Placed] = {}
         for piece in _pieces(batch):
             placed.update(self._place(piece, here))
@@ -63,9 +69,9 @@ class NearDuplicates:
         hashes = band_hashes(sets)
         found = candidates(seqs, hashes, self._bands.find(np.unique(hashes)))
         placed = self._decide(found, sets, here)
-        joined = {seq: of.cluster for seq, of in placed.items() if of.cluster != seq}
-        self._bands.add(found.added, joined)
-        return {seq: placed.get(seq) or Placed(seq, ()) for seq, _ in piece}
+        whole = {seq: placed.get(seq) or Placed(seq, ()) for seq, _ in piece}
+        self._bands.add(found.added, {seq: of.cluster for seq, of in whole.items()})
+        return whole
 
     def _decide(self, found: Candidates, sets: Shingles, here: Mapping[int, str]) -> dict[int, Placed]:
         """In the order of the piece, as the cluster of one may decide that of the next; only those with candidates."""

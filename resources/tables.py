@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -180,6 +181,25 @@ feedback = Table(
     CheckConstraint("rating IS NULL OR thumb IS NULL", name="rating_or_thumb"),
     sqlite_autoincrement=True,
 )
+
+# who stands under which hash of a band; no foreign key, which would need an index by conversation to be quick
+bands = Table(
+    "bands",
+    metadata,
+    Column("hash", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", Serial, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+# sorted runs that are not in the table above yet, each as its hashes and then its conversations, 8 bytes a number
+band_runs = Table(
+    "band_runs",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("members", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,
+)
+# one row: what the hashes of all bands were made with
+band_signature = Table("band_signature", metadata, Column("version", String(64), primary_key=True))
 
 units = Table(
     "units",

@@ -16,20 +16,31 @@ def decide(
     *,
     hash_known: bool,
     positive_feedback: bool = False,
+    personal_data: bool = False,
     admitted: frozenset[Provenance] = ADMITTED,
 ) -> Eligibility:
-    """Eligible, or the first reason why not: incomplete, provenance, own_reply_without_feedback, duplicate."""
-    reason = _first_obstacle(conversation, hash_known, positive_feedback, admitted)
+    """Eligible, or the first reason why not.
+
+    In this order: incomplete, provenance, personal_data, own_reply_without_feedback, duplicate.
+    `personal_data`: a number of somebody was masked in it, and no person has released it since.
+    """
+    reason = _first_obstacle(conversation, hash_known, positive_feedback, personal_data, admitted)
     return Eligibility(eligible=reason is None, reason=reason)
 
 
 def _first_obstacle(
-    conversation: Conversation, hash_known: bool, positive_feedback: bool, admitted: frozenset[Provenance]
+    conversation: Conversation,
+    hash_known: bool,
+    positive_feedback: bool,
+    personal_data: bool,
+    admitted: frozenset[Provenance],
 ) -> str | None:
     if not conversation.complete:
         return "incomplete"
     if conversation.provenance not in admitted:
         return "provenance"
+    if personal_data:
+        return "personal_data"
     if conversation.provenance == "self" and not positive_feedback:
         return "own_reply_without_feedback"
     return "duplicate" if hash_known else None

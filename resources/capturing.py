@@ -1,4 +1,4 @@
-"""Storing a batch of conversations: idempotent by id, distinct by hash, whoever else stores at the moment."""
+"""Storing a batch of masked conversations: idempotent by id, distinct by hash, whoever else stores at the moment."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,10 +8,9 @@ from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from core.conversation import Conversation
 from core.duplicates import exact_hash
 from core.eligibility import Eligibility, decide
-from resources.conversation_rows import CHUNK, completing_values, is_positive, new_row, text_values
+from resources.conversation_rows import CHUNK, Masked, completing_values, is_positive, new_row, text_values
 from resources.tables import conversations, texts
 
 OF_A_KNOWN_ID = ("id", "seq", "provenance", "complete", "eligible", "reason", "rating", "thumb")
@@ -29,7 +28,7 @@ class Captured:
     reason: str | None
 
 
-def capture_batch(connection: Connection, batch: Sequence[Conversation]) -> list[Captured]:
+def capture_batch(connection: Connection, batch: Sequence[Masked]) -> list[Captured]:
     """Store all, answers in their order.
 
     An id that is known, in the store or earlier in the batch, is a duplicate, unless what was known is incomplete.
@@ -63,32 +62,33 @@ def known_hashes(connection: Connection, hashes: Iterable[str]) -> set[str]:
 
 
 def _round(
-    connection: Connection, todo: Sequence[tuple[int, Conversation]], outcomes: list[Captured | None]
-) -> list[tuple[int, Conversation]]:
+    connection: Connection, todo: Sequence[tuple[int, Masked]], outcomes: list[Captured | None]
+) -> list[tuple[int, Masked]]:
     """Settle what can be settled at once; what another writer was faster with, and what repeats an id, comes back."""
-    hashes = {index: exact_hash(conversation) for index, conversation in todo}
-    existing = _existing(connection, [conversation.id for _, conversation in todo])
+    hashes = {index: exact_hash(one.conversation) for index, one in todo}
+    existing = _existing(connection, [one.conversation.id for _, one in todo])
     known = known_hashes(connection, hashes.values())
     rows: dict[str, dict[str, Any]] = {}
     first: dict[str, int] = {}
-    for index, conversation in todo:
-        row = existing.get(conversation.id)
+    for index, one in todo:
+        id = one.conversation.id
+        row = existing.get(id)
         if row is not None:
-            outcomes[index] = _meet(connection, row, conversation, hashes[index])
-        elif conversation.id not in rows:
-            decision = decide(conversation, hash_known=hashes[index] in known)
+            outcomes[index] = _meet(connection, row, one, hashes[index])
+        elif id not in rows:
+            decision = decide(one.conversation, hash_known=hashes[index] in known, personal_data=one.held_back)
             if decision.eligible:
                 known.add(hashes[index])
-            rows[conversation.id] = new_row(conversation, hashes[index], decision)
-            first[conversation.id] = index
+            rows[id] = new_row(one, hashes[index], decision)
+            first[id] = index
     inserted = _insert(connection, list(rows.values()))
     by_index = dict(todo)
-    written = [{"seq": seq, **text_values(by_index[first[id]])} for id, seq in inserted.items()]
+    written = [{"seq": seq, **text_values(by_index[first[id]].conversation)} for id, seq in inserted.items()]
     if written:
         connection.execute(insert(texts), written)
     for id in inserted:
         outcomes[first[id]] = Captured(id, True, False, rows[id]["eligible"], rows[id]["reason"])
-    return [(index, conversation) for index, conversation in todo if outcomes[index] is None]
+    return [(index, one) for index, one in todo if outcomes[index] is None]
 
 
 def _existing(connection: Connection, ids: Iterable[str]) -> dict[str, Row[Any]]:
@@ -110,11 +110,12 @@ def _insert(connection: Connection, rows: list[dict[str, Any]]) -> dict[str, int
     return {row.id: row.seq for row in returned}
 
 
-def _meet(connection: Connection, row: Row[Any], conversation: Conversation, hash: str) -> Captured | None:
+def _meet(connection: Connection, row: Row[Any], one: Masked, hash: str) -> Captured | None:
     """A known id: an incomplete one takes over what came since, a complete one stays. None: just deleted.
 
     Words of another provenance are another conversation: they would be trained on under the name of this one.
     """
+    conversation = one.conversation
     if row.complete or row.provenance != conversation.provenance:
         return Captured(row.id, True, True, row.eligible, row.reason)
     # locked and read again: another writer may have completed it since
@@ -123,8 +124,9 @@ def _meet(connection: Connection, row: Row[Any], conversation: Conversation, has
     if now is None or now.complete:
         return now and Captured(now.id, True, True, now.eligible, now.reason)
     known = hash in known_hashes(connection, [hash])
-    decision = decide(conversation, hash_known=known, positive_feedback=is_positive(now.rating, now.thumb))
-    final = make_eligible(connection, row.id, completing_values(conversation, hash, decision))
+    praised = is_positive(now.rating, now.thumb)
+    decision = decide(conversation, hash_known=known, positive_feedback=praised, personal_data=one.held_back)
+    final = make_eligible(connection, row.id, completing_values(one, hash, decision))
     connection.execute(update(texts).where(texts.c.seq == now.seq).values(**text_values(conversation)))
     return Captured(row.id, True, False, final.eligible, final.reason)
 

@@ -1,5 +1,6 @@
 """A conversation with what stands beside it, and its row."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ from sqlalchemy import ColumnElement, Row, Select, select
 
 from core.conversation import Conversation
 from core.eligibility import Eligibility
+from core.pii import UNIQUE, mask_unique
 from core.rules import Finding
 from core.sides import Side
 from resources.tables import conversations, texts, utc_now
@@ -39,6 +41,29 @@ class StoredConversation:
         return any(finding.severity == "error" for finding in self.findings)
 
 
+@dataclass(frozen=True)
+class Masked:
+    """A conversation as it may be stored; `personal` counts by kind what was masked in it, now or before."""
+
+    conversation: Conversation
+    personal: Mapping[str, int]
+
+    @property
+    def held_back(self) -> bool:
+        """A conversation with somebody's number is not trained on before a person has released it."""
+        return not UNIQUE.isdisjoint(self.personal)
+
+
+def masked(conversations: Iterable[Conversation]) -> list[Masked]:
+    """What every conversation goes through before anything of it is written."""
+    return [Masked(*mask_unique(conversation)) for conversation in conversations]
+
+
+def is_held_back(row: Row[Any]) -> bool:
+    """Whether a number of somebody was masked in it that no person has released since."""
+    return row.released_at is None and not UNIQUE.isdisjoint(row.personal or {})
+
+
 def stored(row: Row[Any]) -> StoredConversation:
     return StoredConversation(
         conversation=conversation_of(row),
@@ -63,10 +88,11 @@ def with_texts() -> Select[Any]:
     return select(conversations, texts.c.messages, texts.c.reply).join(texts, texts.c.seq == conversations.c.seq)
 
 
-def new_row(conversation: Conversation, hash: str, decision: Eligibility) -> dict[str, Any]:
+def new_row(one: Masked, hash: str, decision: Eligibility) -> dict[str, Any]:
     """The row of a conversation that was never seen, without its text."""
+    conversation = one.conversation
     return {
-        **completing_values(conversation, hash, decision),
+        **completing_values(one, hash, decision),
         "id": conversation.id,
         "user_id": conversation.user_id,
         "session_id": conversation.session_id,
@@ -80,11 +106,12 @@ def new_row(conversation: Conversation, hash: str, decision: Eligibility) -> dic
     }
 
 
-def completing_values(conversation: Conversation, hash: str, decision: Eligibility) -> dict[str, Any]:
+def completing_values(one: Masked, hash: str, decision: Eligibility) -> dict[str, Any]:
     """What a complete conversation changes in the row of an incomplete one, its text apart."""
     return {
-        "model": conversation.model,
-        "complete": conversation.complete,
+        "model": one.conversation.model,
+        "complete": one.conversation.complete,
+        "personal": dict(one.personal),
         "hash": hash,
         "eligible": decision.eligible,
         "reason": decision.reason,

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from core.conversation import Conversation
 from resources.capturing import Captured, capture_batch
-from resources.conversation_rows import StoredConversation, stored, waits, with_texts
+from resources.conversation_rows import StoredConversation, masked, stored, waits, with_texts
 from resources.database import Database
 from resources.erasure import Cleared, Erased, clear_waiting, erase_user
 from resources.feedback import Feedback, FeedbackSaved, save_feedback
@@ -59,8 +59,12 @@ class Conversations:
         self._database = database
 
     def capture(self, batch: Sequence[Conversation]) -> list[Captured]:
-        """Store all in one transaction, answers in their order; idempotent by id, a complete one completes its id."""
-        return self._database.write(lambda c: capture_batch(c, batch), in_turn=False) if batch else []
+        """Store all in one transaction, answers in their order; idempotent by id, a complete one completes its id.
+
+        What names a person by itself is masked before; what was held back for it has the reason `personal_data`.
+        """
+        storable = masked(batch)
+        return self._database.write(lambda c: capture_batch(c, storable), in_turn=False) if batch else []
 
     def get(self, id: str) -> StoredConversation | None:
         query = with_texts().where(conversations.c.id == id)

@@ -1,6 +1,7 @@
 """What a person says of a reply."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal, Self
 
@@ -10,8 +11,16 @@ from sqlalchemy import Connection, Row, insert, select, update
 from core.conversation import Conversation, Message, Provenance
 from core.domain import Domain, Identifier, Text
 from core.eligibility import Eligibility, decide
+from core.pii import UNIQUE, Masker, mask_unique
 from resources.capturing import capture_batch, known_hashes, make_eligible
-from resources.conversation_rows import conversation_of, in_no_version, is_positive, with_texts
+from resources.conversation_rows import (
+    Masked,
+    conversation_of,
+    in_no_version,
+    is_held_back,
+    is_positive,
+    with_texts,
+)
 from resources.duplicate_rows import revive_duplicates
 from resources.store_errors import NotFound
 from resources.tables import conversations, utc_now
@@ -68,9 +77,8 @@ def save_feedback(connection: Connection, feedback: Feedback) -> FeedbackSaved:
     row = connection.execute(query).first()
     if row is None:
         raise NotFound(f"Expected feedback for a stored conversation, found none with id {feedback.conversation_id!r}")
-    saved = connection.execute(
-        insert(table).values(**feedback.model_dump(), created_at=utc_now()).returning(table.c.id)
-    ).scalar_one()
+    values = {**feedback.model_dump(), **_masked_texts(feedback), "created_at": utc_now()}
+    saved = connection.execute(insert(table).values(**values).returning(table.c.id)).scalar_one()
     decision = _rate(connection, row, feedback)
     corrected = _correct(connection, row, feedback.corrected_reply) if feedback.corrected_reply is not None else None
     if row.eligible and not decision.eligible:
@@ -81,6 +89,11 @@ def save_feedback(connection: Connection, feedback: Feedback) -> FeedbackSaved:
     )
 
 
+def _masked_texts(feedback: Feedback) -> dict[str, str | None]:
+    said = {"comment": feedback.comment, "corrected_reply": feedback.corrected_reply}
+    return {name: Masker(UNIQUE).mask(text) if text is not None else None for name, text in said.items()}
+
+
 def _rate(connection: Connection, row: Row[Any], feedback: Feedback) -> Eligibility:
     """The latest rating counts, as long as no version has claimed the conversation."""
     standing = Eligibility(eligible=row.eligible, reason=row.reason)
@@ -88,15 +101,24 @@ def _rate(connection: Connection, row: Row[Any], feedback: Feedback) -> Eligibil
         return standing
     if row.version is None and row.reason != SUPERSEDED:
         taken = not row.eligible and row.hash in known_hashes(connection, [row.hash])
-        standing = decide(conversation_of(row), hash_known=taken, positive_feedback=feedback.positive)
+        standing = decide(
+            conversation_of(row),
+            hash_known=taken,
+            positive_feedback=feedback.positive,
+            personal_data=is_held_back(row),
+        )
     values = {"rating": feedback.rating, "thumb": feedback.thumb}
     return make_eligible(connection, row.id, {**values, **standing.model_dump()})
 
 
 def _correct(connection: Connection, row: Row[Any], reply: str) -> str:
-    """A conversation of its own, in the thread of the first; a later one gets a number and replaces those that wait."""
-    corrected = corrected_copy(connection, conversation_of(row), None, reply)
-    capture_batch(connection, [corrected])
+    """A conversation of its own, in the thread of the first; a later one gets a number and replaces those that wait.
+
+    It repeats what the first was asked, so it is held back where that was.
+    """
+    corrected, found = mask_unique(corrected_copy(connection, conversation_of(row), None, reply))
+    inherited = row.personal if is_held_back(row) else {}
+    capture_batch(connection, [Masked(corrected, found + Counter(inherited))])
     return corrected.id
 
 

@@ -15,7 +15,7 @@ from core.pii import UNIQUE, find
 from core.review import NOT_OVERRULED, error_rules
 from core.rules import Finding
 from resources.capturing import capture_batch, make_eligible
-from resources.conversation_rows import conversation_of, with_texts
+from resources.conversation_rows import conversation_of, masked, with_texts
 from resources.event_rows import write_event
 from resources.feedback import SUPERSEDED, corrected_copy
 from resources.store_errors import HeldBack, NotAllowed, NotFound
@@ -105,7 +105,7 @@ def _release_copy(connection: Connection, row: Row[Any], wanted: Conversation, m
     original = conversation_of(row)
     by: Provenance = "self_edited" if original.provenance == "self" else original.provenance
     copy = corrected_copy(connection, original, wanted.messages, wanted.reply, by)
-    (captured,) = capture_batch(connection, [copy])
+    (captured,) = capture_batch(connection, masked([copy]))
     if not captured.eligible:
         raise NotAllowed(f"Expected the correction of {row.id} to be eligible, found it is not: {captured.reason}")
     connection.execute(update(conversations).where(conversations.c.id == copy.id).values(**marks))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.live_settings import LiveSettings
+from core.pii import mask_personal
 from resources.conversations import StoredConversation
 from resources.events import Event
 from resources.report import read_evaluation
@@ -144,9 +145,10 @@ def history_row(version: Version) -> dict[str, Any]:
 
 
 def conversation_row(stored: StoredConversation) -> dict[str, Any]:
-    """One item of `GET /mlops/conversations`."""
+    """One item of `GET /mlops/conversations`: nobody is reached through what a page shows."""
+    shown, _ = mask_personal(stored.conversation)
     return {
-        **stored.conversation.model_dump(mode="json"),
+        **shown.model_dump(mode="json"),
         "created_at": moment(stored.conversation.created_at),
         "seq": stored.seq,
         "eligible": stored.eligible,

@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from core.live_settings import LiveSettings
 from resources.capturing import capture_batch
 from resources.claims import claim_version
+from resources.conversation_rows import masked
 from resources.progress import Progress
 from resources.store import AttemptsExhausted, Fenced, Store, VersionBusy, VersionStopped, open_store
 from resources.tables import versions
@@ -53,7 +54,7 @@ def test_a_row_with_a_lower_number_that_is_committed_later_is_not_lost(postgres_
     store, other = (open_store(postgres_url, live_defaults=LiveSettings(), lineage=LINEAGE) for _ in range(2))
 
     def work(connection: Connection) -> None:
-        capture_batch(connection, [conversation("slow to commit")])
+        capture_batch(connection, masked([conversation("slow to commit")]))
         conclude(store, claimed(store, "quick"))
 
     other.database.write(work, in_turn=False)

@@ -39,6 +39,15 @@ async def test_the_answer_has_exactly_the_shape_of_the_contract(
     assert answer.headers["x-whetstone-model"] == "v2"
 
 
+async def test_somebodys_number_is_told_of_and_not_kept(client: httpx.AsyncClient, store: Store) -> None:
+    answer = await client.post("/chat", json={"message": "주민번호는 960121-1021413입니다"})
+
+    assert answer.json()["mlops_info"]["reason"] == "personal_data"
+    stored = store.conversations.get(answer.headers["x-whetstone-conversation"])
+    assert stored is not None
+    assert stored.conversation.last_user == "주민번호는 [RRN]입니다"
+
+
 async def test_before_the_first_version_the_base_answers(client: httpx.AsyncClient, store: Store) -> None:
     answer = await client.post("/chat", json={"message": "Hi"})
 

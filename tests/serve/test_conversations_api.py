@@ -165,6 +165,18 @@ async def test_pages_are_newest_first_and_filtered(client: httpx.AsyncClient) ->
     assert (await client.get(PATH, params={"version": 1})).json()["total"] == 0
 
 
+async def test_a_page_shows_nobodys_number_nor_address(client: httpx.AsyncClient, store: Store) -> None:
+    said = {"messages": [{"role": "user", "content": "kim@example.com, 010-1234-5678, 960121-1021413"}]}
+    await client.post(PATH, json=[row(1, id="c1", **said)])
+
+    shown = (await client.get(PATH)).json()["items"][0]
+    assert shown["messages"][0]["content"] == "[EMAIL_1], [PHONE_1], [RRN]"
+    assert (shown["eligible"], shown["reason"]) == (False, "personal_data")
+    stored = store.conversations.get("c1")
+    assert stored is not None
+    assert stored.conversation.messages[0].content == "kim@example.com, 010-1234-5678, [RRN]"
+
+
 async def test_a_reset_keeps_a_copy_unless_it_is_told_not_to(
     client: httpx.AsyncClient, store: Store, tmp_path: Path
 ) -> None:

@@ -16,3 +16,7 @@ compile cpu excluded.txt "$@"
 grep -q '^torch==.*+cpu' cpu.lock || { echo "lock: cpu.lock came out without the CPU build of torch" >&2; exit 1; }
 compile dev excluded.txt "$@"
 UV_FIND_LINKS="" compile gpu excluded-gpu.txt "$@"
+# what the benches measure against, each in an environment of its own
+for peer in peers-*.in; do
+    UV_FIND_LINKS="" compile "${peer%.in}" /dev/null "$@"
+done

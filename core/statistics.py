@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 Floats = NDArray[np.float64]
 
@@ -92,7 +92,7 @@ def clustered_bootstrap(
         raise ValueError(f"Expected at least two clusters to resample, found {k}")
     generator = np.random.default_rng(seed)
     means = np.concatenate([_resampled(sums, counts, rows, generator) for rows in _portions(draws, k)])
-    tail = float(stats.norm.cdf(np.sqrt(k / (k - 1)) * stats.t.ppf(alpha, k - 1)))
+    tail = float(special.ndtr(np.sqrt(k / (k - 1)) * special.stdtrit(k - 1, alpha)))
     lower, upper = np.quantile(means, [tail, 1.0 - tail])
     return Interval(estimate=float(sums.sum() / counts.sum()), lower=float(lower), upper=float(upper))
 
@@ -127,6 +127,6 @@ def power(
     if not np.isfinite(error) or error == 0.0:
         return None
     freedom = len(dict.fromkeys(clusters)) - 1
-    critical = stats.t.ppf(1.0 - alpha, freedom)
-    reached = float(stats.nct.sf(critical, freedom, effect / error))
-    return Power(power=reached, detectable_effect=float((critical + stats.t.ppf(0.8, freedom)) * error))
+    critical = special.stdtrit(freedom, 1.0 - alpha)
+    reached = float(1.0 - special.nctdtr(freedom, effect / error, critical))
+    return Power(power=reached, detectable_effect=float((critical + special.stdtrit(freedom, 0.8)) * error))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from core.statistics import clustered_bootstrap, paired_permutation, power, standard_error
+from core.statistics import cluster_totals, clustered_bootstrap, paired_permutation, power, standard_error
 
 GRID = st.integers(-30_000, 30_000).map(lambda steps: steps / 10_000)
 
@@ -157,3 +157,24 @@ def test_the_stated_power_is_what_the_permutation_test_reaches() -> None:
 def test_arguments_that_do_not_pair_up_are_refused() -> None:
     with pytest.raises(ValueError, match="shorter"):
         paired_permutation([1.0, 2.0], ["a"])
+
+
+def test_the_distributions_agree_with_scipy_stats_to_twelve_digits() -> None:
+    generator = np.random.default_rng(4)
+    for k in (2, 3, 5, 12, 40, 200, 3000):
+        differences, clusters = generator.normal(-0.1, 1.0, 2 * k).tolist(), [n // 2 for n in range(2 * k)]
+        error = standard_error(differences, clusters)
+        for alpha in (0.001, 0.05, 0.2):
+            critical = stats.t.ppf(1.0 - alpha, k - 1)
+            for effect in (0.0, 0.05, 1.0, 5.0):
+                found = power(differences, clusters, effect, alpha)
+                assert found is not None
+                assert found.power == pytest.approx(stats.nct.sf(critical, k - 1, effect / error), abs=1e-12)
+                detectable = (critical + stats.t.ppf(0.8, k - 1)) * error
+                assert found.detectable_effect == pytest.approx(detectable, rel=1e-12)
+            sums, counts = cluster_totals(differences, clusters)
+            tail = stats.norm.cdf(np.sqrt(k / (k - 1)) * stats.t.ppf(alpha, k - 1))
+            picks = np.random.default_rng(0).integers(0, k, size=(100, k))
+            means = sums[picks].sum(axis=1) / counts[picks].sum(axis=1)
+            bounds = clustered_bootstrap(differences, clusters, 100, 0, alpha)
+            assert (bounds.lower, bounds.upper) == pytest.approx(tuple(np.quantile(means, [tail, 1 - tail])), rel=1e-12)

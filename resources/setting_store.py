@@ -1,14 +1,18 @@
 """What a person changed while it runs: live settings and the pause."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from core.live_settings import LiveSettings
 from resources.database import Database
 from resources.event_rows import write_event
 from resources.tables import outbox, pauses, settings, utc_now, versions
+
+log = logging.getLogger(__name__)
 
 WEBHOOK = "finetune_webhook_url"
 
@@ -25,7 +29,7 @@ class SettingStore:
     def current(self, connection: Connection) -> LiveSettings:
         rows = connection.execute(select(settings.c.key, settings.c.value)).all()
         known = {row.key: row.value for row in rows if row.key in LiveSettings.model_fields}
-        return self._defaults.changed(known) if known else self._defaults
+        return _readable(self._defaults, known) if known else self._defaults
 
     def change(self, partial: Mapping[str, Any], by: str) -> LiveSettings:
         """Change some; a ValueError (pydantic) names what is unknown or out of range, and nothing is changed."""
@@ -69,6 +73,16 @@ class Pause:
                 write_event(connection, "unpaused", f"Automatic training goes on, says {by}", data={"by": by})
 
         self._database.write(work)
+
+
+def _readable(defaults: LiveSettings, known: Mapping[str, Any]) -> LiveSettings:
+    """What an earlier release stored and this one refuses counts as never set: chat must not stop at it."""
+    try:
+        return defaults.changed(known)
+    except ValidationError as error:
+        refused = {str(found["loc"][0]) for found in error.errors(include_url=False, include_input=False)}
+        log.warning("what is stored of %s is not allowed any more: its start value holds", ", ".join(sorted(refused)))
+        return defaults.changed({key: value for key, value in known.items() if key not in refused})
 
 
 def pause(connection: Connection, reason: str) -> None:

@@ -69,6 +69,12 @@ class Triggers:
         row = self._database.read(lambda c: c.execute(select(triggers).where(triggers.c.id == id)).first())
         return _trigger(row) if row else None
 
+    def of_key(self, idempotency_key: str) -> Trigger | None:
+        """What was asked for with this key, whatever became of it."""
+        query = select(triggers).where(triggers.c.idempotency_key == idempotency_key)
+        row = self._database.read(lambda c: c.execute(query).first())
+        return _trigger(row) if row else None
+
     def of_version(self, n: int) -> list[Trigger]:
         """What asked for version n, oldest first."""
         query = select(triggers).where(triggers.c.version == n).order_by(triggers.c.id)

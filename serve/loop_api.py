@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from core.live_settings import LiveSettings
 from resources.store import Store
+from resources.triggers import Trigger
 from serve import figures
 from serve.bodies import body_as, documented, idempotency_key, parse_json, read_bytes
 from serve.errors import ApiError
@@ -19,6 +20,8 @@ from serve.schema import EventsQuery, FinetuneBody, HistoryQuery
 from serve.store_door import StoreDoor
 from serve.streams import EventStream, wants_events
 from serve.turn import event
+
+SHOWN = "finetune_webhook_set"
 
 
 def loop_routes(
@@ -83,6 +86,9 @@ def loop_routes(
 
 
 def _ask_for_run(store: Store, wish: FinetuneBody, key: str | None) -> dict[str, Any]:
+    before = store.triggers.of_key(key) if key else None
+    if before is not None:  # whatever became of it: what stands in the way now stood not in its way then
+        return _asked_before(store, before)
     live, waiting = store.settings.get(), store.conversations.waiting()
     obstacle = _obstacle(live, waiting, wish.force)
     if obstacle:
@@ -101,10 +107,35 @@ def _ask_for_run(store: Store, wish: FinetuneBody, key: str | None) -> dict[str,
     }
 
 
+def _asked_before(store: Store, trigger: Trigger) -> dict[str, Any]:
+    became = (
+        f"it became v{trigger.version}" if trigger.version else "it was cancelled" if trigger.cancelled else "it waits"
+    )
+    return {
+        "accepted": True,
+        "trigger_id": trigger.id,
+        "state": "already_queued",
+        "version": trigger.version,
+        "waiting": store.conversations.waiting(),
+        "reason": f"this Idempotency-Key asked for a run before: {became}",
+    }
+
+
+def _without_shown(store: Store, wanted: dict[str, Any]) -> dict[str, Any]:
+    """What GET shows can be sent back: of the webhook it tells only whether it is set, which changes nothing."""
+    is_set = store.settings.get().public()[SHOWN]
+    if wanted.get(SHOWN, is_set) is not is_set:
+        message = f"{SHOWN}: expected {is_set}, as it is, found another value: set or remove finetune_webhook_url"
+        raise ApiError(
+            422, message.replace("True", "true").replace("False", "false"), param=SHOWN, code="invalid_value"
+        )
+    return {name: value for name, value in wanted.items() if name != SHOWN}
+
+
 def _change(store: Store, wanted: dict[str, Any]) -> LiveSettings:
     """Who switches automatic training on wants it to go on, so that a pause ends too."""
     by = "POST /mlops/settings"
-    changed = store.settings.change(wanted, by=by)
+    changed = store.settings.change(_without_shown(store, wanted), by=by)
     if wanted.get("finetune_auto_trigger"):
         store.pause.clear(by=by)
     return changed

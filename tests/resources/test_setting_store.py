@@ -1,8 +1,10 @@
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import insert
 
 from core.live_settings import LiveSettings
 from resources.store import Store, open_store
+from resources.tables import settings, utc_now
 from tests.resources.examples import event_types
 
 
@@ -13,9 +15,9 @@ def test_start_values_hold_until_something_is_changed(store: Store) -> None:
 def test_what_was_changed_is_stronger_than_new_start_values(store: Store, store_url: str) -> None:
     store.settings.change({"finetune_batch_size": 7}, "a person")
     restarted = open_store(store_url, live_defaults=LiveSettings(finetune_batch_size=99, finetune_epochs=9))
-    settings = restarted.settings.get()
+    found = restarted.settings.get()
     restarted.close()
-    assert (settings.finetune_batch_size, settings.finetune_epochs) == (7, 9)
+    assert (found.finetune_batch_size, found.finetune_epochs) == (7, 9)
 
 
 def test_a_change_is_an_event_with_old_and_new(store: Store) -> None:
@@ -56,3 +58,16 @@ def test_a_pause_keeps_its_first_reason_until_a_person_clears_it(store: Store) -
     store.pause.clear("a person")
     assert store.pause.get() is None
     assert event_types(store) == ["paused", "unpaused"]
+
+
+def test_what_an_earlier_release_stored_and_this_one_refuses_counts_as_never_set(store: Store) -> None:
+    store.settings.change({"finetune_batch_size": 7}, "a person")
+    row = {"changed_at": utc_now(), "changed_by": "an earlier release"}
+    bad = {"finetune_webhook_url": "ftp://hooks example", "finetune_epochs": 0}
+    rows = [{"key": key, "value": value, **row} for key, value in bad.items()]
+    store.database.write(lambda c: c.execute(insert(settings), rows))
+    found = store.settings.get()
+    assert (found.finetune_batch_size, found.finetune_epochs, found.finetune_webhook_url) == (7, 2, None)
+    changed = store.settings.change({"finetune_webhook_url": "https://hooks.example/x"}, "a person")
+    assert changed.finetune_webhook_url is not None
+    assert store.settings.get() == changed

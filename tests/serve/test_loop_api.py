@@ -271,3 +271,33 @@ async def test_events_are_newest_first_and_can_be_followed(client: httpx.AsyncCl
     assert [event["message"] for event in swaps] == ["three", "one"]
     assert set(newest[0]) == {"id", "timestamp", "type", "version", "message", "data"}
     assert (swaps[1]["version"], swaps[1]["data"]) == (1, {"x": 1})
+
+
+async def test_what_the_settings_show_can_be_sent_back(client: httpx.AsyncClient) -> None:
+    for hook in (None, "https://hooks.example/secret-part"):
+        await client.post("/mlops/settings", json={"finetune_webhook_url": hook})
+        shown = (await client.get("/mlops/settings")).json()
+        answer = await client.post("/mlops/settings", json=shown)
+        assert (answer.status_code, answer.json()) == (200, shown)
+        assert shown["finetune_webhook_set"] is bool(hook)
+
+
+async def test_a_webhook_is_not_set_by_saying_that_it_is(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/mlops/settings", json={"finetune_webhook_set": True, "finetune_epochs": 3})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, "finetune_webhook_set")
+    assert (await client.get("/mlops/settings")).json()["finetune_epochs"] == 2
+
+
+async def test_a_request_sent_again_after_its_version_began_gets_the_same_answer(
+    client: httpx.AsyncClient, store: Store
+) -> None:
+    await fill(client, 1)
+    key = {"idempotency-key": "k1"}
+    first = await client.post("/mlops/finetune", json={"force": True}, headers=key)
+    store.versions.claim("run-1")
+    again = await client.post("/mlops/finetune", json={"force": True}, headers=key)
+
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert again.json()["trigger_id"] == first.json()["trigger_id"]
+    assert (again.json()["state"], again.json()["version"]) == ("already_queued", 1)
+    assert (await client.post("/mlops/finetune", json={"force": True})).status_code == 409

@@ -26,7 +26,7 @@ def reconcile(
     done += _follow(store, registry, production, adapters_dir)
     champion = store.champion.get()
     done += _point(registry, PREVIOUS, champion.previous)
-    done += _point(registry, STAGING, _candidate(store, champion))
+    done += _point(registry, STAGING, candidate(store, champion))
     return done
 
 
@@ -37,7 +37,7 @@ def _follow(store: Store, registry: Registry, production: str, adapters_dir: Pat
         if champion.alias_confirmed != champion.n:
             store.champion.confirm_alias(champion.n)
         return []
-    if observed == champion.alias_confirmed:
+    if observed in (champion.alias_confirmed, champion.alias_intended):
         return _write(store, registry, production, champion.n)
     return _moved_from_outside(store, registry, production, champion, observed, adapters_dir)
 
@@ -55,7 +55,7 @@ def _moved_from_outside(
             store, registry, production, champion, observed, "to serve the base, roll back through the API"
         )
     if _older_than_store(registry, champion):
-        return []
+        return _caught_up(store, registry, production, champion, adapters_dir)
     if _passed(store, observed):
         if adapters_dir and not _kept(adapters_dir, observed):
             why = f"the files of {_name(observed)} are no longer kept"
@@ -75,6 +75,15 @@ def _older_than_store(registry: Registry, champion: Champion) -> bool:
     return champion.n is not None and registry.registered(champion.n) is None
 
 
+def _caught_up(
+    store: Store, registry: Registry, production: str, champion: Champion, adapters_dir: Path | None
+) -> list[str]:
+    """Register what the old copy does not know of; until then its aliases can neither be set nor be believed."""
+    missing = [n for n in (champion.n, champion.previous) if n is not None and registry.registered(n) is None]
+    done = [_register(store, registry, adapters_dir, n) for n in missing if adapters_dir and _kept(adapters_dir, n)]
+    return done + _write(store, registry, production, champion.n)
+
+
 def _put_back(
     store: Store, registry: Registry, production: str, champion: Champion, observed: int | None, why: str
 ) -> list[str]:
@@ -91,6 +100,7 @@ def _write(store: Store, registry: Registry, production: str, n: int | None) -> 
     """Nothing is written while version n is not registered yet."""
     if n is not None and registry.registered(n) is None:
         return []
+    store.champion.intend_alias(n)
     registry.set_alias(production, n)
     store.champion.confirm_alias(n)
     return [f"alias {production} → {_name(n)}"]
@@ -104,7 +114,18 @@ def _point(registry: Registry, alias: str, n: int | None) -> list[str]:
     return [f"alias {alias} → {_name(wanted)}" if wanted is not None else f"alias {alias} removed"]
 
 
-def _candidate(store: Store, champion: Champion) -> int | None:
+def production_alias(stage: str) -> str:
+    """The alias of the champion; two names are taken."""
+    return PRODUCTION if stage.lower() in (STAGING, PREVIOUS) else stage.lower()
+
+
+def stage_of(store: Store, stage: str) -> int | None:
+    """The version behind a stage, as the store has it; None: none, or the base."""
+    champion = store.champion.get()
+    return {PREVIOUS: champion.previous, STAGING: candidate(store, champion)}.get(stage.lower(), champion.n)
+
+
+def candidate(store: Store, champion: Champion) -> int | None:
     """The newest version that is registered and may still become champion."""
     version = next(iter(store.versions.history(limit=1)), None)
     if version is None or version.n == champion.n or version.n < (champion.n or 0):
@@ -126,14 +147,22 @@ def _kept(adapters_dir: Path, n: int) -> bool:
 
 
 def _register_late(store: Store, registry: Registry, adapters_dir: Path) -> list[str]:
-    done = []
-    for version in store.versions.history(limit=5):
-        folder = adapters_dir / f"v{version.n}"
-        late = version.state in ("promoted", "rejected") and version.mlflow_version is None
-        if late and _kept(adapters_dir, version.n) and registry.registered(version.n) is None:
-            registry.register(version.n, folder, None, registry_tags(version), None)
-            done.append(f"v{version.n} registered late")
-    return done
+    late = [
+        version.n
+        for version in store.versions.history(limit=5)
+        if version.state in ("promoted", "rejected") and version.mlflow_version is None
+    ]
+    return [_register(store, registry, adapters_dir, n) for n in late if _kept(adapters_dir, n)]
+
+
+def _register(store: Store, registry: Registry, adapters_dir: Path, n: int) -> str:
+    """Register from the folder that is kept, with the run and the report where they are there."""
+    version = store.versions.get(n)
+    page = Path(version.report_path) if version.report_path else None
+    report = page if page and page.is_file() else None
+    number = registry.register(n, adapters_dir / f"v{n}", version.mlflow_run_id, registry_tags(version), report)
+    store.versions.set_registered(n, number)
+    return f"v{n} registered late"
 
 
 def registry_tags(version: Version) -> dict[str, str]:

@@ -22,6 +22,7 @@ class Champion:
     alias_confirmed: int | None
     served: int | None
     changed_at: datetime | None
+    alias_intended: int | None = None
 
 
 class Champions:
@@ -33,7 +34,8 @@ class Champions:
         row = self._database.read(lambda c: champion_row(c, self._lineage))
         if row is None:
             return Champion(None, None, 0, None, None, None)
-        return Champion(row.n, row.previous, row.seq, row.alias_confirmed, row.served, row.changed_at)
+        names = ("n", "previous", "seq", "alias_confirmed", "served", "changed_at", "alias_intended")
+        return Champion(*(getattr(row, name) for name in names))
 
     def move(self, n: int | None, reason: str, by: str, *, override: bool = False) -> Champion:
         """Make n (None: the base) the champion; NotAllowed if it did not pass its gate, unless overridden."""
@@ -56,9 +58,13 @@ class Champions:
         self._database.write(work)
         return self.get()
 
+    def intend_alias(self, n: int | None) -> None:
+        """Note that the registry's alias is about to say n: who finds n there after a crash knows who wrote it."""
+        self._database.write(lambda c: _set(c, self._lineage, alias_intended=n))
+
     def confirm_alias(self, n: int | None) -> None:
         """Note that the registry's alias now says n."""
-        self._database.write(lambda c: _set(c, self._lineage, alias_confirmed=n))
+        self._database.write(lambda c: _set(c, self._lineage, alias_confirmed=n, alias_intended=n))
 
     def mark_served(self, n: int | None, seconds: float) -> None:
         """Note that the engine answers with n, `seconds` after it saw the move."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from resources import mlflow_store
 from resources.mlflow_store import MlflowUnavailable
-from resources.tracking import Experiment, experiment_id
+from resources.tracking import Experiment, experiment_id, has_run
 
 VERSION_TAG = "whetstone.version"
 FOREIGN = 0
@@ -24,7 +24,7 @@ class Registry(ABC):
     def register(
         self, n: int, adapter_dir: Path, run_id: str | None, tags: Mapping[str, str], report: Path | None
     ) -> str:
-        """The registry's own version number for `n`; registering twice gives the same."""
+        """The registry's own version number for `n`; registering twice gives the same. A deleted run is no error."""
 
     @abstractmethod
     def registered(self, n: int) -> str | None:
@@ -56,7 +56,8 @@ class MlflowRegistry(Registry):
         client = mlflow_store.client(self.tracking_uri)
         with mlflow_store.translated(self.tracking_uri):
             found = self._find(client, n)
-            return found or self._create_version(client, n, adapter_dir, run_id, tags, report)
+            known = run_id if run_id and has_run(client, run_id) else None
+            return found or self._create_version(client, n, adapter_dir, known, tags, report)
 
     def registered(self, n: int) -> str | None:
         client = mlflow_store.client(self.tracking_uri)

@@ -60,7 +60,8 @@ class Settings(BaseSettings):
     mlflow_model_stage: str = Field(
         default="Production",
         pattern=r"^[A-Za-z]{1,64}$",
-        description="Stage that is served; mapped to the alias in lower case",
+        description="Stage whose version answers /predict; in lower case an alias in MLflow: Production is the "
+        "champion, Staging the candidate, Previous the champion before",
     )
     mlflow_experiment_name: str = Field(
         default="", description="MLflow experiment of the runs; empty: finetuning_ and the base model's name"

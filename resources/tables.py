@@ -248,6 +248,8 @@ champions = Table(
     Column("previous", Integer, ForeignKey("versions.n")),
     Column("seq", Integer, nullable=False),
     Column("alias_confirmed", Integer),
+    # what is being written to the registry; equal to what is confirmed, but for the moment between
+    Column("alias_intended", Integer),
     Column("served", Integer),
     Column("changed_at", UtcDateTime),
 )

@@ -84,7 +84,7 @@ class MlflowTracking(Tracking):
         client = mlflow_store.client(self.tracking_uri)
         with mlflow_store.translated(self.tracking_uri):
             experiment_id(client, self.experiment)
-            known = run_id if run_id and _has_run(client, run_id) else None
+            known = run_id if run_id and has_run(client, run_id) else None
             opened = _open_through_dagster(
                 context, self.experiment.name, mlflow_store.existing_uri(self.tracking_uri), known, tags
             )
@@ -121,7 +121,7 @@ class MlflowTracking(Tracking):
     def end(self, run_id: str, status: RunStatus) -> None:
         client = mlflow_store.client(self.tracking_uri)
         with mlflow_store.translated(self.tracking_uri):
-            if _has_run(client, run_id) and client.get_run(run_id).info.status in ("RUNNING", "SCHEDULED"):
+            if has_run(client, run_id) and client.get_run(run_id).info.status in ("RUNNING", "SCHEDULED"):
                 client.set_terminated(run_id, status)
 
     def run_url(self, run_id: str) -> str:
@@ -161,7 +161,8 @@ def _open_through_dagster(context: Any, experiment: str, uri: str, run_id: str |
     return opened
 
 
-def _has_run(client: Any, run_id: str) -> bool:
+def has_run(client: Any, run_id: str) -> bool:
+    """Whether MLflow knows this run and nobody deleted it."""
     from mlflow.exceptions import MlflowException
 
     try:

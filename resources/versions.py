@@ -165,6 +165,11 @@ class Versions:
 
         return self._database.write(work)
 
+    def set_registered(self, n: int, mlflow_version: str) -> None:
+        """Note the registry's number of a version that was concluded before the registry could be asked."""
+        mine = update(versions).where(versions.c.n == n)
+        self._database.write(lambda c: c.execute(mine.values(mlflow_version=mlflow_version)))
+
     def fail(self, claim: Claim | int, error_class: str, message: str, *, max_attempts: int = MAX_ATTEMPTS) -> Version:
         """Record a failed attempt and release; after the last one the version is failed and its rows wait again."""
 

@@ -52,6 +52,7 @@ class IngressDeps:
     limits: IngressLimits = field(default_factory=IngressLimits)
     keys: Keys = field(default_factory=Keys)
     teacher: Teacher | None = None
+    stage: str = "Production"
     look_seconds: float = 1.0
 
 
@@ -75,7 +76,7 @@ def build_api(deps: IngressDeps) -> FastAPI:
     routers = [
         openai_routes(answering, door, limits),
         chat_routes(answering, door, limits),
-        wrapper_routes(answering, deps.make_wrapper, limits),
+        wrapper_routes(answering, deps.make_wrapper, limits, door, deps.stage),
         loop_routes(door, live, limits, has_teacher=deps.teacher is not None, progress_seconds=deps.look_seconds),
         conversation_routes(door, limits, deps.backups),
         dataset_routes(door, limits, files),

@@ -11,10 +11,11 @@ from typing import Any
 import httpx
 
 from core.manifest import MANIFEST_NAME, Manifest
-from resources import aliases, erasing, webhooks
+from resources import aliases, erasing, run_ends, webhooks
 from resources.registry import Registry
 from resources.settings import Settings
 from resources.store import Store
+from resources.tracking import Tracking
 from serve.engine import VERSION_NAME
 from serve.engine_client import EngineClient
 from serve.reconciler import Chore
@@ -29,11 +30,14 @@ _LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries {
 _RELOAD = """mutation($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }"""
 
 
-def chores(store: Store, registry: Registry, engine: EngineClient, settings: Settings, lineage: str) -> list[Chore]:
+def chores(
+    store: Store, registry: Registry, tracking: Tracking, engine: EngineClient, settings: Settings, lineage: str
+) -> list[Chore]:
     """Every loop of the reconciler, with how often it runs."""
     http, adapters = webhooks.client(), settings.state_dir / "adapters"
     watchdog = CodeLocationWatchdog(f"http://127.0.0.1:{settings.dagster_port}")
-    production = settings.mlflow_model_stage.lower()
+    production = aliases.production_alias(settings.mlflow_model_stage)
+    ended: set[int] = set()
 
     def reconcile() -> list[str]:
         return aliases.reconcile(store, registry, production=production, adapters_dir=adapters)
@@ -41,6 +45,10 @@ def chores(store: Store, registry: Registry, engine: EngineClient, settings: Set
     async def align_aliases() -> None:
         for done in await asyncio.to_thread(reconcile):
             log.info("registry: %s", done)
+
+    async def end_runs() -> None:
+        if await asyncio.to_thread(registry.available):
+            await asyncio.to_thread(run_ends.end_runs, store, tracking, ended)
 
     async def deliver_webhooks() -> None:
         await asyncio.to_thread(webhooks.deliver_due, store, http)
@@ -58,6 +66,7 @@ def chores(store: Store, registry: Registry, engine: EngineClient, settings: Set
 
     return [
         Chore("aliases", 1.0, align_aliases),
+        Chore("MLflow runs", 30.0, end_runs),
         Chore("webhooks", 1.0, deliver_webhooks),
         Chore("erasures", 5.0, finish_erasures),
         Chore("old adapters", 60.0, remove_old_adapters),

@@ -48,6 +48,7 @@ class IngressReplica:
             limits=IngressLimits.of(settings),
             keys=keys_of(settings),
             teacher=teacher_of(settings),
+            stage=settings.mlflow_model_stage,
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:

@@ -12,7 +12,7 @@ from resources import adapters
 from resources.registry import MlflowRegistry
 from resources.settings import Settings
 from resources.store import Store
-from resources.tracking import experiment_of
+from resources.tracking import MlflowTracking, experiment_of
 from serve import vllm_compat
 from serve.chores import chores
 from serve.engine import Engine
@@ -71,8 +71,9 @@ class ReconcilerReplica:
         configure_logs(settings.log_level)
         store = Store(settings.database_url, live_defaults=settings.live(), lineage=lineage)
         uri, name = settings.mlflow_tracking_uri, settings.mlflow_model_name
-        registry = MlflowRegistry(uri, name, experiment_of(settings))
-        every = chores(store, registry, HandleEngine(engine), settings, lineage)
+        experiment = experiment_of(settings)
+        registry, tracking = MlflowRegistry(uri, name, experiment), MlflowTracking(uri, experiment, name, "")
+        every = chores(store, registry, tracking, HandleEngine(engine), settings, lineage)
         self._running = asyncio.create_task(Reconciler(every).run())
 
     async def check_health(self) -> None:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 
+from resources.aliases import production_alias, stage_of
 from serve.answering import Answering, Reply
 from serve.bodies import body_as, documented
 from serve.errors import ApiError, invalid
@@ -16,6 +17,7 @@ from serve.limits import Gate, IngressLimits
 from serve.messages import asked
 from serve.openai_api import truth
 from serve.schema import WrapperBody
+from serve.store_door import StoreDoor
 from serve.turn import Turn
 from wrappers.lora import Complete
 
@@ -26,8 +28,10 @@ class Predicts(Protocol):
     def predict(self, input_data: Any) -> Any: ...
 
 
-def wrapper_routes(answering: Answering, make: Callable[[Complete], Predicts], limits: IngressLimits) -> APIRouter:
-    """`make` builds the wrapper around a function that answers messages."""
+def wrapper_routes(
+    answering: Answering, make: Callable[[Complete], Predicts], limits: IngressLimits, door: StoreDoor, stage: str
+) -> APIRouter:
+    """`make` builds the wrapper around a function that answers messages; `stage` is whose version answers them."""
     routes = APIRouter(tags=["Wrapper"])
     gate = Gate("predictions", limits.predictions)
     # a prediction holds its thread for the whole reply: in the default pool a few would stop the champion's follower
@@ -38,7 +42,7 @@ def wrapper_routes(answering: Answering, make: Callable[[Complete], Predicts], l
     async def predict(request: Request) -> Response:
         """What the wrapper makes of `input`, and the version that answered for it."""
         body = await body_as(WrapperBody, request, limits.body_bytes)
-        call = _Call(answering, body, limits)
+        call = _Call(answering, body, limits, await _model(door, stage))
         work = make(call.complete).predict
         try:
             with gate.place():
@@ -58,6 +62,17 @@ def wrapper_routes(answering: Answering, make: Callable[[Complete], Predicts], l
     return routes
 
 
+async def _model(door: StoreDoor, stage: str) -> str:
+    """The champion is not asked for in the store: predictions, too, go on without it."""
+    if production_alias(stage) == stage.lower():
+        return "production"
+    n = await door.ask(lambda store: stage_of(store, stage))
+    if n is None:
+        message = f"Expected a version with the stage {stage} (MLFLOW_MODEL_STAGE), found none: train one"
+        raise ApiError(503, message, code="no_model")
+    return f"v{n}"
+
+
 def _bad_message(error: ValidationError) -> ApiError:
     """The wrapper's own check of its input, in our words and under the name the client knows."""
     found = [{**problem, "loc": ("input", *problem["loc"])} for problem in error.errors(include_url=False)]
@@ -67,10 +82,10 @@ def _bad_message(error: ValidationError) -> ApiError:
 class _Call:
     """One prediction: its thread asks, the event loop answers."""
 
-    def __init__(self, answering: Answering, body: WrapperBody, limits: IngressLimits) -> None:
+    def __init__(self, answering: Answering, body: WrapperBody, limits: IngressLimits, model: str) -> None:
         self.reply: Reply | None = None
         self.turn: Turn | None = None
-        self._answering, self._body, self._limits = answering, body, limits
+        self._answering, self._body, self._limits, self._model = answering, body, limits, model
         self._loop = asyncio.get_running_loop()
         self._running: Future[Reply] | None = None
         self._over = False
@@ -80,6 +95,7 @@ class _Call:
         self.turn = Turn(
             messages=asked(messages, self._limits.messages),
             source="predict",
+            model=self._model,
             parameters={"max_tokens": self._limits.default_tokens},
             user_id=self._body.user_id,
             session_id=self._body.session_id,

@@ -4,9 +4,11 @@ import pytest
 
 from core.gate import GateThresholds, Verdict
 from resources import aliases
+from resources.mlflow_store import MlflowUnavailable
 from resources.registry import FOREIGN
+from resources.run_ends import end_runs
 from resources.store import Store
-from tests.fakes import FakeRegistry
+from tests.fakes import FakeRegistry, FakeTracking
 from tests.workshop import conversation
 
 
@@ -161,6 +163,42 @@ def test_a_registry_restored_from_an_old_copy_rolls_nothing_back(sqlite_store: S
     assert registry.aliases["production"] == 1
 
 
+def test_what_a_registry_restored_from_an_old_copy_lacks_is_registered_again_and_its_aliases_count_again(
+    sqlite_store: Store, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    for n in (1, 2):
+        make_version(sqlite_store, n, promoted=True)
+        keep_files(tmp_path, n)
+    aliases.reconcile(sqlite_store, registry, adapters_dir=tmp_path)
+    registry.versions, registry.aliases = {1: "11"}, {"production": 1}
+    aliases.reconcile(sqlite_store, registry, adapters_dir=tmp_path)
+    assert (sqlite_store.champion.get().n, registry.aliases["production"]) == (2, 2)
+    assert sqlite_store.versions.get(2).mlflow_version == registry.versions[2] == "12"
+    registry.aliases["production"] = 1
+    aliases.reconcile(sqlite_store, registry, adapters_dir=tmp_path)
+    assert sqlite_store.champion.get().n == 1, "now it is somebody's wish"
+
+
+def test_an_alias_written_by_a_process_that_died_is_no_wish_of_anybody(
+    sqlite_store: Store, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_version(sqlite_store, 1, promoted=True)
+    aliases.reconcile(sqlite_store, registry)
+    make_version(sqlite_store, 2, promoted=True)
+    with monkeypatch.context() as crash:
+        crash.setattr(sqlite_store.champion, "confirm_alias", None)
+        with pytest.raises(TypeError):
+            aliases.reconcile(sqlite_store, registry)
+    assert registry.aliases["production"] == 2
+    make_version(sqlite_store, 3, promoted=True)
+    aliases.reconcile(sqlite_store, registry)
+    assert (sqlite_store.champion.get().n, registry.aliases["production"]) == (3, 3)
+    assert sqlite_store.events.page(type="rolled_back") == []
+    registry.aliases["production"] = 2
+    aliases.reconcile(sqlite_store, registry)
+    assert sqlite_store.champion.get().n == 2, "and what is confirmed since is a wish again"
+
+
 def test_with_the_registry_away_nothing_is_done(sqlite_store: Store, registry: FakeRegistry) -> None:
     make_version(sqlite_store, 1, promoted=True)
     registry.away = True
@@ -185,6 +223,7 @@ def test_a_version_concluded_while_the_registry_was_away_is_registered_from_its_
     done = aliases.reconcile(sqlite_store, registry, adapters_dir=tmp_path)
     assert done == ["v1 registered late", "alias production → v1"]
     assert registry.tags[1]["verdict"] == "promoted"
+    assert sqlite_store.versions.get(1).mlflow_version == registry.versions[1]
     assert aliases.reconcile(sqlite_store, registry, adapters_dir=tmp_path) == []
 
 
@@ -204,3 +243,44 @@ def test_the_served_stage_may_have_another_name(sqlite_store: Store, registry: F
     make_version(sqlite_store, 1, promoted=True)
     aliases.reconcile(sqlite_store, registry, production="live")
     assert registry.aliases == {"live": 1}
+
+
+def test_a_stage_names_the_champion_the_one_before_or_the_candidate(sqlite_store: Store) -> None:
+    for n in (1, 2):
+        make_version(sqlite_store, n, promoted=True)
+    found = {stage: aliases.stage_of(sqlite_store, stage) for stage in ("Production", "Previous", "Staging", "Live")}
+    assert found == {"Production": 2, "Previous": 1, "Staging": None, "Live": 2}
+    sqlite_store.conversations.capture([conversation(3)])
+    claim = sqlite_store.versions.claim("run")
+    assert claim is not None
+    sqlite_store.versions.mark_trained(claim, "a" * 64, {})
+    assert aliases.stage_of(sqlite_store, "Staging") == 3
+
+
+@pytest.mark.parametrize(
+    ("stage", "alias"),
+    [("Production", "production"), ("Live", "live"), ("Staging", "production"), ("previous", "production")],
+)
+def test_the_champion_takes_no_alias_that_has_a_meaning_of_its_own(stage: str, alias: str) -> None:
+    assert aliases.production_alias(stage) == alias
+
+
+def test_runs_that_mlflow_was_away_for_are_ended_once(sqlite_store: Store) -> None:
+    tracking, ended = FakeTracking(), set[int]()
+    tracking.runs = {"run-1": {"status": "RUNNING"}, "run-2": {"status": "RUNNING"}}
+    sqlite_store.conversations.capture([conversation(1)])
+    claim = sqlite_store.versions.claim("run")
+    assert claim is not None
+    sqlite_store.versions.set_mlflow_run(claim, "run-1")
+    assert end_runs(sqlite_store, tracking, ended) == []
+    sqlite_store.versions.mark_trained(claim, "a" * 64, {})
+    verdict = Verdict(promoted=True, reasons=("better",), checks=(), thresholds=GateThresholds())
+    sqlite_store.versions.set_verdict(claim, verdict, "report.md")
+    sqlite_store.versions.conclude(claim, None)
+    tracking.away = True
+    with pytest.raises(MlflowUnavailable):
+        end_runs(sqlite_store, tracking, ended)
+    tracking.away = False
+    assert end_runs(sqlite_store, tracking, ended) == ["v1"]
+    assert {name: run["status"] for name, run in tracking.runs.items()} == {"run-1": "FINISHED", "run-2": "RUNNING"}
+    assert end_runs(sqlite_store, tracking, ended) == []

@@ -93,3 +93,8 @@ def test_with_the_file_gone_it_is_away_and_nothing_is_made(registry: MlflowRegis
     with pytest.raises(MlflowUnavailable):
         registry.alias("production")
     assert not path.exists()
+
+
+def test_a_version_whose_run_is_gone_is_registered_without_it(registry: MlflowRegistry, adapter: Path) -> None:
+    assert registry.register(3, adapter, "0" * 32, TAGS, None) == "1"
+    assert registry.registered(3) == "1"

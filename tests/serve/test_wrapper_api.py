@@ -11,6 +11,7 @@ import pytest
 from resources.store import Store
 from serve.limits import IngressLimits
 from tests.fakes import FakeEngine, FakeFollower
+from tests.resources.examples import claimed, conclude
 from tests.serve.asgi_call import AsgiCall
 
 pytestmark = pytest.mark.anyio
@@ -96,3 +97,18 @@ async def test_predictions_that_wait_leave_the_default_threads_alone(api: Any, e
     await asyncio.gather(*(call.task for call in calls))
 
     assert [call.status for call in calls] == [200, 200]
+
+
+@pytest.mark.parametrize("changes", [{"stage": "Previous"}])
+async def test_another_stage_answers_with_its_own_version(
+    client: httpx.AsyncClient, store: Store, follower: FakeFollower, engine: FakeEngine, changes: Any
+) -> None:
+    refused = await client.post("/predict", json={"input": "My printer?"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "no_model")
+    assert not engine.asked
+    for n in (1, 2):
+        conclude(store, claimed(store, f"c{n}"))
+    follower.current = "v2"
+    answer = await client.post("/predict", json={"input": "My printer?"})
+
+    assert (answer.json()["model"], answer.json()["version"]) == ("v1", 1)

@@ -1,4 +1,4 @@
-"""The commonest words of English, and of other languages in Latin letters; enough to tell the first from the rest."""
+"""Common words: enough to tell English from other languages in Latin letters, and a greeting from an echo."""
 
 _ENGLISH = """
 the of and to a in is you that it he was for on are as with his they i at be this have from or had by but not what
@@ -19,7 +19,16 @@ jest nie się jak czy dla ale
 och att det är inte jag på för
 là và của không có được cho một những người tôi bạn này
 """
+# without spaces and signs
+_GREETINGS = """
+hi hello hey heythere hithere yo goodmorning goodafternoon goodevening goodnight bye byebye goodbye seeyou
+thanks thankyou merrychristmas happynewyear cheers welcome aloha
+안녕 안녕하세요 안녕하십니까 반가워 반가워요 반갑습니다 잘자 잘자요 잘가 잘가요 안녕히가세요 안녕히계세요
+안녕히주무세요 좋은아침 좋은아침입니다 좋은하루 좋은하루되세요 감사합니다 고마워 고마워요 고맙습니다 수고하세요
+수고하셨습니다 새해복많이받으세요 메리크리스마스 사랑해 사랑해요
+"""
 
 ENGLISH = frozenset(_ENGLISH.split())
 # none of these is a common English word
 ELSEWHERE = frozenset(_ELSEWHERE.split()) - ENGLISH
+GREETINGS = frozenset(_GREETINGS.split())

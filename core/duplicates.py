@@ -9,11 +9,17 @@ from core.conversation import Conversation
 
 def folded(text: str) -> str:
     """NFKC, case folded, white space collapsed: what two people would call the same text."""
+    return " ".join(without_case(text).split())
+
+
+def without_case(text: str) -> str:
+    """NFKC and case folded."""
     if text.isascii():
-        return " ".join(text.lower().split())
-    once = unicodedata.normalize("NFKC", text).casefold()
+        return text.lower()
+    composed = unicodedata.normalize("NFKC", text)
+    once = composed.casefold()
     # folding ß makes an s that the accent after it joins, so the composition is done once more
-    return " ".join(unicodedata.normalize("NFKC", once).casefold().split())
+    return once if once == composed else unicodedata.normalize("NFKC", once).casefold()
 
 
 def exact_hash(conversation: Conversation) -> str:

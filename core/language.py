@@ -18,6 +18,8 @@ Language = Literal["ko", "en", "other"]
 HANGUL_SHARE = 0.3
 LATIN_SHARE = 0.7
 ACCENTED_SHARE = 1 / 12
+# a name of a place may have a word of its own language
+NAME_WORDS = 4
 # below this a text is a name, a number or a sigh; a Hangul syllable says about as much as three Latin letters
 ENOUGH_LETTERS = 9
 SYLLABLE = 3
@@ -44,7 +46,10 @@ def language_of(text: Text) -> Language | None:
     compact = text.prose_compact
     if compact.isascii():
         return _latin(text) if count(ASCII_LETTERS, compact) >= ENOUGH_LETTERS else None
-    letters, hangul, latin = count(LETTERS, compact), count(HANGUL, compact), count(LATIN, compact)
+    hangul = count(HANGUL, compact)
+    if SYLLABLE * hangul >= ENOUGH_LETTERS and hangul >= HANGUL_SHARE * len(compact):
+        return "ko"
+    letters, latin = count(LETTERS, compact), count(LATIN, compact)
     if latin + SYLLABLE * (letters - latin) < ENOUGH_LETTERS:
         return None
     if hangul >= HANGUL_SHARE * letters:
@@ -72,7 +77,9 @@ def _latin(text: Text) -> Language:
         return "en"
     elsewhere = sum(word in ELSEWHERE for word in text.prose_words)
     english = sum(word in ENGLISH for word in text.prose_words)
-    return "other" if elsewhere > max(english, 1) else "en"
+    # "Los Angeles" is an answer in English too
+    sure = elsewhere > 1 or len(text.prose_words) >= NAME_WORDS
+    return "other" if sure and elsewhere > english else "en"
 
 
 def mismatch(
@@ -84,6 +91,9 @@ def mismatch(
     """
     if first is None or second is None or first == second or _spoken(asked, first) & _spoken(reply, second):
         return False
+    sides = {first: asked, second: reply}
+    if sides.keys() == {"en", "other"} and ENGLISH.isdisjoint(sides["en"].prose_words):
+        return False  # it is English only because nothing speaks against it
     return not any(map(ASKS_FOR_ANOTHER.search, [asked.raw, *instructions]))
 
 

@@ -4,7 +4,7 @@
 
 - feedback: the mean of what was said of (rating - 1) / 4, 1 for a thumb up, 0 for one down, 1 for a reply that a
   person corrected.
-- heuristics: 1 without findings; each warning takes its share off, an error leaves 0.
+- heuristics: 1 without findings; each warning about the reply takes its share off, an error leaves 0.
 - judge: the grade of a stronger model, where there is one.
 - length: where the reply lies among replies, by the log-normal distribution with a median of 200 bytes of UTF-8 and a
   sigma of 1.2 (a Hangul syllable is three bytes and says about as much as three Latin letters). Fixed, not taken
@@ -23,8 +23,8 @@ from core.conversation import Conversation
 from core.rules import Finding
 
 WEIGHTS: Mapping[str, float] = MappingProxyType({"feedback": 0.4, "heuristics": 0.3, "judge": 0.2, "length": 0.1})
-# what a warning leaves of the heuristics; any other warning leaves 0.9
-KEEPS: Mapping[str, float] = MappingProxyType({"refusal": 0.5, "toxic_words": 0.7, "personal_data_masked": 1.0})
+# what a warning about the reply leaves of the heuristics, where not 0.9
+KEEPS: Mapping[str, float] = MappingProxyType({"refusal": 0.5, "toxic_words": 0.7})
 MEDIAN_BYTES = 200
 SIGMA = 1.2
 
@@ -66,7 +66,10 @@ def length_percentile(reply: str) -> float:
 def _heuristics(findings: Iterable[Finding]) -> float:
     value = 1.0
     for finding in findings:
-        value *= 0.0 if finding.severity == "error" else KEEPS.get(finding.rule, 0.9)
+        if finding.severity == "error":
+            return 0.0
+        if finding.where == "reply":
+            value *= KEEPS.get(finding.rule, 0.9)
     return value
 
 

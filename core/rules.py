@@ -1,4 +1,4 @@
-"""Format rules: deterministic, each with a stable reason code, no tokenizer needed."""
+"""The form of a conversation: deterministic rules, each with a stable reason code; `core.examination` applies all."""
 
 import re
 from collections import Counter
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from core.common_words import GREETINGS
 from core.conversation import Conversation, Message
 from core.domain import Domain
 from core.duplicates import exact_hash, folded
 
-RULES_VERSION = "format-1"
+RULES_VERSION = "rules-2"
 
 Severity = Literal["error", "warning"]
 
@@ -22,6 +23,9 @@ TEMPLATE_LEAKAGE = re.compile(
     + r"|\[/?INST\]|<</?SYS>>|<s>|</s>|^### (?:Instruction|Response):|^(?:User|Assistant|Human|GPT):\s",
     re.MULTILINE,
 )
+# one of these stands in every reply that TEMPLATE_LEAKAGE matches
+LEAKAGE_MARKS = ("<", "[", "### ", "User:", "Assistant:", "Human:", "GPT:")
+SIGNS = re.compile(r"[\W_]+")
 MAY_FOLLOW = {
     "user": {"assistant"},
     "assistant": {"user", "tool"},
@@ -64,6 +68,8 @@ def _system_stands_first(messages: Sequence[Message], reply: str) -> Iterator[Fi
 
 
 def _roles_alternate(messages: Sequence[Message], reply: str) -> Iterator[Finding]:
+    if len(messages) == 1 and messages[0].role == "user":
+        return
     talk = [(index, message.role) for index, message in enumerate(messages) if message.role != "system"]
     if not talk:
         yield _error("no_user_message", "messages", "Expected a user message, found none")
@@ -87,42 +93,58 @@ def _nothing_is_empty(messages: Sequence[Message], reply: str) -> Iterator[Findi
 
 
 def _text_was_decoded(messages: Sequence[Message], reply: str) -> Iterator[Finding]:
-    texts = [(f"messages[{index}]", message.content) for index, message in enumerate(messages)]
-    for where, text in [*texts, ("reply", reply)]:
-        if "\ufffd" in text:
-            at = text.index("\ufffd")
-            yield _error("replacement_character", where, f"Found U+FFFD at character {at}: it was decoded wrongly")
+    for index, message in enumerate(messages):
+        if "\ufffd" in message.content:
+            yield _decoded_wrongly(f"messages[{index}]", message.content)
+    if "\ufffd" in reply:
+        yield _decoded_wrongly("reply", reply)
+
+
+def _decoded_wrongly(where: str, text: str) -> Finding:
+    at = text.index("\ufffd")
+    return _error("replacement_character", where, f"Found U+FFFD at character {at}: it was decoded wrongly")
 
 
 def _no_template_leaks(messages: Sequence[Message], reply: str) -> Iterator[Finding]:
-    texts = [(f"messages[{index}]", CONTROL_TOKEN.search(message.content)) for index, message in enumerate(messages)]
-    for where, leak in [*texts, ("reply", TEMPLATE_LEAKAGE.search(reply))]:
-        if leak:
-            found = f"Found {leak.group().strip()!r} at character {leak.start()}: a chat template leaked into the text"
-            yield _error("template_leakage", where, found)
+    for index, message in enumerate(messages):
+        if "<|" in message.content and (leak := CONTROL_TOKEN.search(message.content)):
+            yield _leaked(f"messages[{index}]", leak)
+    if any(mark in reply for mark in LEAKAGE_MARKS) and (leak := TEMPLATE_LEAKAGE.search(reply)):
+        yield _leaked("reply", leak)
 
 
-def _reply_says_something_new(messages: Sequence[Message], reply: str) -> Iterator[Finding]:
+def _leaked(where: str, leak: re.Match[str]) -> Finding:
+    found = f"Found {leak.group().strip()!r} at character {leak.start()}: a chat template leaked into the text"
+    return _error("template_leakage", where, found)
+
+
+def reply_says_something_new(messages: Sequence[Message], reply: str) -> Iterator[Finding]:
+    """A reply that is the question; a greeting may be returned."""
     asked = next((message.content for message in reversed(messages) if message.role == "user"), "")
-    if reply.strip() and folded(asked) == folded(reply):
+    if not reply.strip() or (again := folded(reply)) != folded(asked):
+        return
+    if SIGNS.sub("", again) not in GREETINGS:
         yield _error("reply_repeats_user", "reply", "Expected an answer, found the user's own text")
 
 
 def _code_fences_are_closed(messages: Sequence[Message], reply: str) -> Iterator[Finding]:
+    if "```" not in reply:
+        return
     fences = sum(line.lstrip().startswith("```") for line in reply.splitlines())
     if fences % 2:
         yield _error("unclosed_code_fence", "reply", "Expected every code fence closed: the reply was cut off")
 
 
-FORMAT_RULES: tuple[Rule, ...] = (
+# what can be said of the texts as they stand, without folding them
+FORM_RULES: tuple[Rule, ...] = (
     _system_stands_first,
     _roles_alternate,
     _nothing_is_empty,
     _text_was_decoded,
     _no_template_leaks,
-    _reply_says_something_new,
     _code_fences_are_closed,
 )
+FORMAT_RULES: tuple[Rule, ...] = (*FORM_RULES, reply_says_something_new)
 
 
 def format_findings(messages: Sequence[Message], reply: str, rules: Sequence[Rule] = FORMAT_RULES) -> list[Finding]:

@@ -48,6 +48,9 @@ def test_roles_follow_one_another(roles: tuple[str, ...], expected: list[tuple[s
         ("hi", "code:\n```python\nx = 1", [("unclosed_code_fence", "reply")]),
         ("hi", "code:\n```python\nx = 1\n```\ndone", []),
         ("안녕하세요", "네, 안녕하세요!", []),
+        ("안녕하세요.", "안녕하세요!", []),
+        ("안녕하세요.", "안녕하세요.", []),
+        ("하늘은 왜 파란가요?", "하늘은 왜 파란가요?", [("reply_repeats_user", "reply")]),
     ],
 )
 def test_text_must_be_there_and_whole(question: str, reply: str, expected: list[tuple[str, str]]) -> None:

@@ -13,6 +13,12 @@ IMPORT_FORMATS: tuple[ImportFormat, ...] = get_args(ImportFormat)
 EXPORT_FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 
 LOOKED_AT = 50
+TEXT_COLUMNS: dict[ImportFormat, frozenset[str]] = {
+    "messages": frozenset({"messages", "conversations", "reply", "system"}),
+    "sharegpt": frozenset({"conversations", "system"}),
+    "alpaca": frozenset({"instruction", "input", "output", "history", "system"}),
+    "prompt_completion": frozenset({"prompt", "completion", "label", "system"}),
+}
 
 
 class Columns(Domain):

@@ -1,5 +1,6 @@
 """JSON as it should be: UTF-8, no key twice, no NaN, no lone surrogate, bounded in depth; else what, where and why."""
 
+import codecs
 import json
 import re
 from collections.abc import Iterator
@@ -50,11 +51,13 @@ def parse_strict(text: str, *, nul: bool = False) -> Any:
 
 def decoded(data: bytes) -> str:
     """The text of UTF-8, with or without its mark. Raises JsonRefused with the column of the first wrong byte."""
+    bare = data.removeprefix(codecs.BOM_UTF8)
     try:
-        return data.decode("utf-8-sig")
+        return bare.decode()
     except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8-sig")
-        raise JsonRefused("invalid_utf8", f"an invalid byte at {error.start}", before, len(before)) from None
+        before = bare[: error.start].decode()
+        at = error.start + len(data) - len(bare)
+        raise JsonRefused("invalid_utf8", f"an invalid byte at {at}", before, len(before)) from None
 
 
 def first_problem(text: str, *, nul: bool = False) -> JsonRefused | None:

@@ -34,7 +34,11 @@ def main(file: str, records: int, columns: int, decompressed: int, memory: int, 
     pa.set_cpu_count(1)
     _bound(memory, seconds)
     try:
+        left = decompressed  # a dictionary or a run makes a long text of every row out of nearly nothing
         for line in _lines(pq, file, records, columns, decompressed):
+            left -= len(line)
+            if left < 0:
+                raise _Refused("decompression_bomb", f"expected rows of at most {decompressed} bytes, found more")
             sys.stdout.buffer.write(line + b"\n")
     except _Refused as refused:
         _say("refused", refused.rule, str(refused))

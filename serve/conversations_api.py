@@ -108,7 +108,10 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-_LINE = "One object a line: messages, reply, provenance, and optionally id, user_id, session_id, thread_id, created_at."
+_LINE = (
+    "One object a line: messages and reply (or ShareGPT's, Alpaca's, or prompt and completion), provenance, "
+    "and optionally id, user_id, session_id, thread_id, source, created_at."
+)
 _IMPORT_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,

@@ -9,10 +9,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from core.conversation import Conversation, Message, conversations_of_thread
+from core.formats import TEXT_COLUMNS, ImportFormat, RecordRefused, detect_format
+from core.formats_in import to_conversations
 from serve.bodies import parse_json
 from serve.errors import ApiError, invalid
 from serve.messages import form_findings
-from serve.schema import ImportedConversation
+from serve.schema import ImportedConversation, ImportedFields
 
 CHUNK = 500
 
@@ -65,12 +67,13 @@ def _items(body: bytes) -> list[Any]:
 
 def _conversations(item: Any, made_id: str) -> list[Conversation]:
     """One item as one conversation, or a thread as one for each reply. Raises ApiError with the rule as its code."""
+    format = detect_format(item) if isinstance(item, dict) and "messages" not in item else None
     try:
-        given = ImportedConversation.model_validate(item)
-        messages = tuple(Message.model_validate(message) for message in given.messages)
-        made = _of(given, messages, given.id or made_id)
+        made = _of_messages(item, made_id) if format is None else _of_format(format, item, made_id)
     except ValidationError as error:
         raise _rejected("invalid_value", invalid(error.errors(include_url=False)).message) from None
+    except RecordRefused as refused:
+        raise _rejected(refused.rule, str(refused)) from None
     except ValueError as error:
         raise _rejected("thread_without_reply", str(error)) from None
     for conversation in made:
@@ -81,14 +84,28 @@ def _conversations(item: Any, made_id: str) -> list[Conversation]:
     return made
 
 
-def _of(given: ImportedConversation, messages: tuple[Message, ...], id: str) -> list[Conversation]:
-    fields: dict[str, Any] = {
+def _of_format(format: ImportFormat, item: dict[str, Any], made_id: str) -> list[Conversation]:
+    """The text in another tool's format, beside it our own fields and no others."""
+    text = {name: value for name, value in item.items() if name in TEXT_COLUMNS[format]}
+    given = ImportedFields.model_validate({name: value for name, value in item.items() if name not in text})
+    fields = _fields(given) | ({"thread_id": given.thread_id} if given.thread_id else {})
+    return to_conversations(format, text, id=given.id or made_id, **fields)
+
+
+def _fields(given: ImportedFields) -> dict[str, Any]:
+    return {
         "user_id": given.user_id,
         "session_id": given.session_id,
         "source": given.source,
         "provenance": given.provenance,
         "created_at": given.created_at or datetime.now(UTC),
     }
+
+
+def _of_messages(item: Any, made_id: str) -> list[Conversation]:
+    given = ImportedConversation.model_validate(item)
+    messages = tuple(Message.model_validate(message) for message in given.messages)
+    id, fields = given.id or made_id, _fields(given)
     if given.reply is not None:
         return [Conversation(id=id, messages=messages, reply=given.reply, thread_id=given.thread_id, **fields)]
     thread = conversations_of_thread(messages, id, **fields)

@@ -143,11 +143,9 @@ class WrapperBody(Closed):
     session_id: Identifier | None = None
 
 
-class ImportedConversation(Closed):
-    """One item of an import: messages and their reply, or a thread that ends with the assistant's."""
+class ImportedFields(Closed):
+    """What an item of an import says beside its text, whatever format that is in."""
 
-    messages: list[Any] = Field(min_length=1)
-    reply: Text | None = None
     provenance: Provenance
     id: Identifier | None = Field(default=None, max_length=200)
     user_id: Identifier | None = None
@@ -155,6 +153,13 @@ class ImportedConversation(Closed):
     thread_id: Identifier | None = Field(default=None, max_length=200)
     source: Identifier = "import"
     created_at: UtcTime | None = None
+
+
+class ImportedConversation(ImportedFields):
+    """One item of an import: messages and their reply, or a thread that ends with the assistant's."""
+
+    messages: list[Any] = Field(min_length=1)
+    reply: Text | None = None
 
 
 class Paged(Closed):

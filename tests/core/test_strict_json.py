@@ -99,6 +99,9 @@ def test_the_first_byte_that_is_no_utf8_has_its_column_in_characters() -> None:
         decoded('{"가": "'.encode() + b"\xff")
     assert (refused.value.rule, refused.value.column) == ("invalid_utf8", 8)
     assert decoded(b"\xef\xbb\xbf1") == "1"
+    with pytest.raises(JsonRefused, match="at 4") as refused:
+        decoded(b"\xef\xbb\xbfa\xff")
+    assert refused.value.column == 2
 
 
 def test_a_float_keeps_its_value() -> None:

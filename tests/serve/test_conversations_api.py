@@ -57,7 +57,37 @@ async def test_a_thread_is_one_conversation_for_each_reply(client: httpx.AsyncCl
             for item in found] == [("assistant 1", 1, "t"), ("assistant 2", 3, "t")]  # fmt: skip
 
 
+OTHER_FORMATS: dict[str, dict[str, Any]] = {
+    "sharegpt": {"conversations": [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "So."}]},
+    "alpaca": {"instruction": "Why?", "input": "", "output": "So."},
+    "prompt and completion": {"prompt": "Why?", "completion": "So."},
+}
+
+
+@pytest.mark.parametrize("text", OTHER_FORMATS.values(), ids=OTHER_FORMATS)
+async def test_an_item_may_be_in_the_format_of_another_tool(
+    client: httpx.AsyncClient, store: Store, text: dict[str, Any]
+) -> None:
+    answer = await client.post(PATH, json=[{**text, "id": "c1", "user_id": "ann", "provenance": "human"}])
+
+    assert answer.json() == {"accepted": 1, "duplicates": 0, "rejected": []}
+    stored = store.conversations.get("c1")
+    assert stored is not None
+    assert (stored.conversation.last_user, stored.conversation.reply) == ("Why?", "So.")
+    assert (stored.conversation.user_id, stored.conversation.source, stored.eligible) == ("ann", "import", True)
+
+
 SPOILT = {
+    "a field of another format": ({**OTHER_FORMATS["alpaca"], "provenance": "human", "prompt": "a"}, "invalid_value"),
+    "another format without provenance": (OTHER_FORMATS["alpaca"], "invalid_value"),
+    "another format with an unknown role": (
+        {"conversations": [{"from": "bing", "value": "a"}], "provenance": "human"},
+        "unknown_role",
+    ),
+    "another format with an empty question": (
+        {"prompt": " ", "completion": "a", "provenance": "human"},
+        "empty_message",
+    ),
     "no provenance": ({"messages": [{"role": "user", "content": "q"}], "reply": "a"}, "invalid_value"),
     "unknown provenance": (row(1, provenance="robot"), "invalid_value"),
     "unknown field": (row(1, colour="red"), "invalid_value"),

@@ -32,9 +32,11 @@ class Shingles:
     hashes: NDArray[np.uint64]
     starts: NDArray[np.uint64]
 
-    def of(self, index: int) -> frozenset[int]:
-        """The set of one text."""
-        return frozenset(self.hashes[int(self.starts[index]) : int(self.starts[index + 1])].tolist())
+    def of(self, index: int) -> NDArray[np.uint64]:
+        """The set of one text: sorted, each hash once."""
+        hashes = np.sort(self.hashes[int(self.starts[index]) : int(self.starts[index + 1])])
+        first: NDArray[np.bool_] = np.concatenate(([True], hashes[1:] != hashes[:-1]))
+        return hashes[first]
 
 
 def shingles(texts: Sequence[str]) -> Shingles:
@@ -60,13 +62,14 @@ def shingles(texts: Sequence[str]) -> Shingles:
     return Shingles(hashes[inside], starts)
 
 
-def jaccard(one: frozenset[int], other: frozenset[int]) -> float:
-    """Shared by all: 1 for equal sets, 0 for sets that share nothing."""
-    shared = len(one & other)
-    return shared / (len(one) + len(other) - shared)
+def jaccard(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> float:
+    """What two sets as of `Shingles.of` share, of all they hold together: 1 for equal ones."""
+    together = np.sort(np.concatenate((one, other)))
+    shared = int(np.count_nonzero(together[1:] == together[:-1]))
+    return shared / (len(together) - shared)
 
 
-def can_reach(one: frozenset[int], other: frozenset[int], least: float) -> bool:
+def can_reach(one: NDArray[np.uint64], other: NDArray[np.uint64], least: float) -> bool:
     """Whether sets of these sizes can have a Jaccard similarity of `least` at all."""
     small, large = sorted((len(one), len(other)))
     return small >= least * large

@@ -7,6 +7,7 @@ from operator import itemgetter
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.duplicates import text_of
 from core.shingles import Shingles, can_reach, jaccard, shingles
@@ -22,6 +23,9 @@ PIECE_TEXTS: Final = 2_048
 PIECE_CHARACTERS: Final = 2_000_000
 
 Item = tuple[int, str]
+Grams = NDArray[np.uint64]
+
+NOTHING = np.zeros(0, np.uint64)
 
 
 class Placed(NamedTuple):
@@ -92,13 +96,13 @@ class NearDuplicates:
                 clusters[seqs[row]] = min(near)
         return placed
 
-    def _are_near(self, one: frozenset[int], other: frozenset[int]) -> bool:
+    def _are_near(self, one: Grams, other: Grams) -> bool:
         self.compared += 1
         return can_reach(one, other, self._threshold) and jaccard(one, other) >= self._threshold
 
     def _sets(
         self, sets: Shingles, seqs: Sequence[int], found: Candidates, here: Mapping[int, str]
-    ) -> Callable[[int], frozenset[int]]:
+    ) -> Callable[[int], Grams]:
         """The 5-grams of a row of `seqs`, made when first asked for; nothing for a text that is gone."""
         new = len(sets.starts) - 1
         wanted = [int(index) for index in np.unique(found.others) if index >= new]
@@ -109,10 +113,10 @@ class NearDuplicates:
         position = {index: place for place, index in enumerate(there)}
 
         @cache
-        def set_of(index: int) -> frozenset[int]:
+        def set_of(index: int) -> Grams:
             if index < new:
                 return sets.of(index)
-            return earlier.of(position[index]) if index in position else frozenset()
+            return earlier.of(position[index]) if index in position else NOTHING
 
         return set_of
 

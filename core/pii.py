@@ -22,8 +22,9 @@ PII_VERSION = "pii-1"
 
 Recogniser = Callable[[str], Sequence[PersonalData]]
 
-# without one of these there is nothing to look for: a digit, an @, a name of a secret before a value
-_HINT = re.compile(r"[\d@]|골뱅이|PRIVATE KEY|\[at\]|\(at\)")
+# without a digit, an @ or one of these words there is nothing to look for
+_HINT = re.compile(r"[\d@]")
+_HINTS = ("골뱅이", "PRIVATE KEY", "AKIA", "ASIA", "sk-", "(at", "[at")
 _PLACEHOLDER = re.compile(rf"\[({'|'.join(sorted(kind.upper() for kind in ALL))})(?:_(\d{{1,6}}))?\]")
 # what one replacement lays bare the next one takes; a bound, as text could be made to unfold for hours
 _ROUNDS = 16
@@ -43,12 +44,12 @@ _DETECTORS: tuple[tuple[frozenset[str], Callable[[Text], Iterator[Hit]]], ...] =
 def find(text: str, kinds: Collection[str] = ALL) -> list[PersonalData]:
     """Everything of these kinds in the order of the text, without overlaps; offsets are those of `text`."""
     plain, places = fold(text)
-    if not _HINT.search(plain):
+    if not _HINT.search(plain) and not any(hint in plain for hint in _HINTS):
         return []
     if "[" in plain:  # what was masked is no word for what stands beside it
         plain = _PLACEHOLDER.sub(lambda match: "\0" * len(match[0]), plain)
     lower = plain.lower()
-    seen = Text(plain, lower if len(lower) == len(plain) else _lower(plain))
+    seen = Text(plain, lower if len(lower) == len(plain) else _lower(plain), {})
     hits = list(numbers(seen, kinds))
     for theirs, detector in _DETECTORS:
         if not theirs.isdisjoint(kinds):

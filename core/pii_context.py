@@ -1,66 +1,90 @@
-"""Words around a number that say what it is."""
+"""Words around a number that say what it is: the nearest one counts."""
 
 import re
-from dataclasses import dataclass
 
 from core.pii_kinds import Text
 
-
-@dataclass(frozen=True)
-class Words:
-    """Words that name a kind, looked for within `before` and `after` characters; they stand in lower case."""
-
-    pattern: re.Pattern[str]
-    before: int
-    after: int = 0
-
-    def around(self, text: Text, start: int, end: int) -> bool:
-        found = self.pattern.search(text.lower, max(0, start - self.before), start)
-        return bool(found or (self.after and self.pattern.search(text.lower, end, end + self.after)))
-
-    def anywhere(self, text: Text) -> bool:
-        return bool(self.pattern.search(text.lower))
-
-
-def words(pattern: str, before: int, after: int = 0) -> Words:
-    return Words(re.compile(pattern), before, after)
-
-
-RESIDENT = words(r"주민|민증|외국인\s?등록|등록\s?증|resident|\brrn\b|alien|foreigner", 30)
-CORPORATE = words(r"법인\s?(?:등록)?\s?번호|corporate registration", 20)
-LICENCE = words(r"운전|면허|driver|driving|licen[cs]e|\bdl\b", 40, 15)
-PASSPORT = words(r"여권|passport|패스포트", 40, 15)
-SOCIAL = words(r"social security|\bssn\b|사회보장", 30)
-CARD = words(r"카드|card|visa|master|amex|결제|payment|\bpan\b|비자", 30)
-BUSINESS = words(r"사업자|business (?:registration|reg|number|no)|\bbrn\b|biz[_ ]?(?:reg|no)|세금계산서|등록번호", 30)
-PHONE = words(
-    r"전화|연락|휴대|핸드폰|폰\s?번호|팩스|번호로|phone|\btel\b|mobile|\bcell|whatsapp|\bfax\b|\bdial\b|카톡|문자"
-    r"|call\s+(?:me|us|him|her|them)|(?:reach|text|ring)\s+(?:me|us|him|her)|contact(?: number)?|hotline",
-    24,
-    8,
+# group | the words that name this kind, in lower case
+_NAMES = re.compile(
+    r"(?P<rrn>주민|민증|외국인\s?등록|등록\s?증|resident|\brrn\b|\balien|foreigner|\barc\b)"
+    r"|(?P<corporate>법인\s?(?:등록)?\s?번호|corporate registration)"
+    r"|(?P<driver_licence>운전|면허|driver|driving|licen[cs]e|\bdl\b)"
+    r"|(?P<passport>여권|passport|패스포트)"
+    r"|(?P<ssn>social|\bssn\b|사회보장)"
+    r"|(?P<card>카드|card|visa|amex|결제|payment|charge|비자)"
+    r"|(?P<business_number>사업자|business[ _](?:registration|reg|number|no)|\bbrn\b|세금계산서)"
+    r"|(?P<phone>전화|연락|휴대|핸드폰|폰\s?번호|팩스|번호로|phone|\btel\b|mobile|\bcell\b|whatsapp|\bfax\b|\bdial\b|카톡|문자"
+    r"|call\s+(?:me|us|him|her|them)|(?:reach|text|ring)\s+(?:me|us|him|her)|contact|hotline)"
+    r"|(?P<bank_account>계좌|예금주|입금|송금|이체|은행|뱅크|새마을금고|우체국|통장|환불|\b(?:bank|account|acct|a/c|iban|deposit)\b"
+    r"|account_?(?:no|num)|bank_)"
+    r"|(?P<other>메일|e-?mail|주소|address|api[_ ]?key|\bip\b|비밀번호|password)"
 )
-BANK = words(
-    r"계좌|예금주|입금|송금|이체|은행|뱅크|새마을금고|우체국|통장|환불"
-    r"|\b(?:bank|account|acct|a/c|iban|deposit)\b|account_?(?:no|num)|bank_",
-    32,
-    14,
-)
+_BEFORE, _AFTER = 40, 14
+_USED = 6  # digits between a name and a number: the name was for those
 # names of banks that are words of their own: they count right before the number only
-BANK_NAME = words(
+_BANK_NAME = re.compile(
     r"(?:국민|kb|신한|우리|하나|keb|기업|ibk|농협|nh|신협|수협|토스|카카오|카뱅|케뱅|sc제일|제일|씨티|산업|kdb|부산|대구|im"
-    r"|광주|전북|경남|제주|새마을|우정|chase|hsbc|citi|barclays|wells fargo)\s?[:은는]?\s?$",
-    14,
+    r"|광주|전북|경남|제주|새마을|우정|chase|hsbc|citi|barclays|wells fargo)\s?[:은는]?\s?$"
 )
 # what names another number, right before it
-ORDER = words(
-    r"(?:주문|송장|운송장|택배|배송|등기|예약|접수|상품|제품|모델|품번|일련|바코드|시리얼|타임스탬프|버전|코드|번역"
+_ANOTHER = re.compile(
+    r"(?:주문|송장|운송장|택배|배송|등기|예약|접수|상품|제품|모델명?|품번|일련|바코드|시리얼|타임스탬프|버전|코드"
     r"|order|invoice|tracking|parcel|booking|reservation|ticket|product|model|serial|sku|barcode|\bean\b|\bupc\b|isbn"
     r"|timestamp|\bts\b|\btime|epoch|version|build|commit|reference|case|imei|\bpart|item|uid|\blog|trace|request"
     r"|_at|_ts|_ms)"
     r"[ _]?(?:no|num|number|id|code|key|ref|번호|코드)?"
-    r"[.\"'`)]{0,2}\s{0,2}(?:[:=#|,]|is|was|은|는|이|가)?\s{0,2}[\"'`#(|]?\s?$",
-    32,
+    r"[.\"'`)]{0,2}\s{0,2}(?:[:=#|,]|is|was|은|는|이|가)?\s{0,2}[\"'`#(|]?\s?$"
 )
-VERSION = words(
-    r"\bv(?:er(?:sion)?)?\.?\s?$|버전|version|release|build|firmware|펌웨어|릴리스|section|chapter|==|>=|\bversion", 14
+_MODEL = re.compile(r"\s?(?:모델|제품|model)")
+PASSPORT = re.compile(r"여권|passport|패스포트")
+_VERSION = re.compile(
+    r"\bv(?:er(?:sion)?)?\.?\s?$|[a-z]/$|버전|version|release|build|firmware|펌웨어|릴리스|section|chapter|==|>="
 )
+
+
+def name_of(text: Text, start: int, end: int) -> str:
+    """The kind that the nearest word names: before the number, else after it in its line; empty without any."""
+    known = text.names.get((start, end))
+    if known is None:
+        known = text.names[start, end] = name_before(text.lower, start) or _name_after(text.lower, end)
+    return known
+
+
+def name_before(lower: str, start: int) -> str:
+    """Empty where another number or an e-mail stands between: the name was for that."""
+    names = list(_NAMES.finditer(lower, max(0, start - _BEFORE), start))
+    if not names:
+        return ""
+    between = lower[names[-1].end() : start]
+    used = "@" in between or (len(between) >= _USED and sum(map(str.isdigit, between)) >= _USED)
+    return "" if used else names[-1].lastgroup or ""
+
+
+def _name_after(lower: str, end: int) -> str:
+    line = lower.find("\n", end, end + _AFTER)
+    name = _NAMES.search(lower, end, line if line >= 0 else end + _AFTER)
+    return name.lastgroup or "" if name else ""
+
+
+def is_near(text: Text, words: re.Pattern[str], start: int, end: int) -> bool:
+    """Whether one of the words stands before the number or after it, whatever else does."""
+    return bool(words.search(text.lower, max(0, start - _BEFORE), start) or words.search(text.lower, end, end + _AFTER))
+
+
+def is_bank_name(text: Text, end: int) -> bool:
+    """Whether the name of a bank stands right before `end`."""
+    return bool(_BANK_NAME.search(text.lower, max(0, end - 14), end))
+
+
+def is_another(text: Text, start: int) -> bool:
+    """Whether the number at `start` is named right before it, as something that is no personal data."""
+    return bool(_ANOTHER.search(text.lower, max(0, start - 32), start))
+
+
+def is_model(text: Text, end: int) -> bool:
+    """Whether what ends here is called a model."""
+    return bool(_MODEL.match(text.lower, end))
+
+
+def is_version(text: Text, start: int) -> bool:
+    return bool(_VERSION.search(text.lower, max(0, start - 14), start))

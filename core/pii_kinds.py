@@ -22,10 +22,14 @@ class PersonalData(NamedTuple):
 
 
 class Text(NamedTuple):
-    """What detectors read: dashes, digits and spaces made plain, and the same in lower case."""
+    """What detectors read: dashes, digits and spaces made plain, and the same in lower case.
+
+    `names` remembers by its place what a number is named.
+    """
 
     plain: str
     lower: str
+    names: dict[tuple[int, int], str]
 
 
 class Hit(NamedTuple):

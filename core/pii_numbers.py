@@ -1,7 +1,7 @@
 """Personal data that is a run of digits: found first as a run, then tried as each kind."""
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from core.pii_checks import (
     LICENCE_REGIONS,
@@ -13,20 +13,7 @@ from core.pii_checks import (
     luhn,
     rrn_checksum,
 )
-from core.pii_context import (
-    BANK,
-    BANK_NAME,
-    BUSINESS,
-    CARD,
-    CORPORATE,
-    LICENCE,
-    ORDER,
-    PASSPORT,
-    PHONE,
-    RESIDENT,
-    SOCIAL,
-    Words,
-)
+from core.pii_context import PASSPORT, is_another, is_bank_name, is_model, is_near, name_before, name_of
 from core.pii_kinds import Hit, Text
 
 # Hangul is \w, so \b never stands between a number and the particle after it: boundaries are digits, here as below.
@@ -43,12 +30,10 @@ _HIDDEN_RRN = re.compile(
     rf"(?<!\d)(?<!\d-){_BIRTH}{_GAP}(?=(?:\d|{_HIDDEN}){{7}}(?!\d|{_HIDDEN}))(\d)?\d{{0,5}}{_HIDDEN}+"
 )
 _CARD = re.compile(
-    r"(?<!\d)(?<!\d[-.])(?:\d{13,19}|\d{4}(?P<a>[ .\-]|[ ]-[ ])\d{4}(?P=a)\d{4}(?P=a)\d{4}(?:(?P=a)\d{1,3})?"
-    r"|\d{4}(?P<b>[ .\-])\d{6}(?P=b)\d{4,5}|\d{4}(?P<c>[ .\-])\d{4}(?P=c)\d{4}(?P=c)\d{1,3})(?!\d)(?!-\d)"
+    r"(?<!\d)(?<!\d[-.])(?:\d{13,19}|\d{4}(?P<a>[ .]| ?- ?)\d{4}(?P=a)\d{4}(?P=a)\d{4}(?:(?P=a)\d{1,3})?"
+    r"|\d{4}(?P<b>[ .]| ?- ?)\d{6}(?P=b)\d{4,5}|\d{4}(?P<c>[ .]| ?- ?)\d{4}(?P=c)\d{4}(?P=c)\d{1,3})(?!\d)(?!-\d)"
 )
-_LICENCE = re.compile(
-    r"(?<!\d)(?<!\d-)(\d{2})([ \-]|[ ]-[ ])?\d{2}([ \-]|[ ]-[ ])?\d{6}([ \-]|[ ]-[ ])?\d{2}(?!\d)(?!-\d)"
-)
+_LICENCE = re.compile(r"(?<!\d)(?<!\d-)(\d{2})( ?- ?| )?\d{2}( ?- ?| )?\d{6}( ?- ?| )?\d{2}(?!\d)(?!-\d)")
 _OLD_LICENCE = re.compile(
     r"(?:서울|부산|경기|강원|충북|충남|전북|전남|경북|경남|제주|대구|인천|광주|대전|울산)"
     r"[ \-]{0,2}(\d{2})[ \-]{0,2}\d{6}[ \-]{0,2}\d{2}(?!\d)(?!-\d)"
@@ -70,18 +55,21 @@ _AMERICAN = re.compile(
     r"[2-9]\d{2}[\-. ]\d{4}(?!\d)(?![\-.]\d)"
 )
 _ABROAD = re.compile(
-    r"(?:(?<![A-Za-z0-9)])\+ ?|(?<!\d)00(?=[1-9]\d{0,2}[ \-]))[1-9]\d{0,2}[ \-.]?(?:\(\d{1,4}\)[ \-.]?)?"
+    r"(?:(?<![A-Za-z0-9)])\+ ?|(?<!\d)(?<!\d-)00(?=[1-9]\d{0,2}[ \-]))[1-9]\d{0,2}[ \-.]?(?:\(\d{1,4}\)[ \-.]?)?"
     r"\d{1,5}(?:[ \-.]?\d{2,5}){1,5}(?!\d)"
 )
 _TRUNK = re.compile(  # United Kingdom and Japan as typed at home
     r"(?<!\d)(?<!\d-)(?:07\d{3} ?\d{3} ?\d{3}|020[ \-]\d{4}[ \-]\d{4}|01\d{2,3}[ \-]\d{3}[ \-]?\d{3,4}"
     r"|0[789]0-\d{4}-\d{4}|0[36]-\d{4}-\d{4})(?!\d)(?!-\d)"
 )
-_NAMED = re.compile(r"(?<!\d)\(?\d(?:[ \-.()]{0,2}\d){6,14}(?!\d)")
-_ACCOUNT = re.compile(r"(?<!\d)(?:\d{2,7}(?: ?[\- ] ?\d{1,8}){1,4}|\d{8,17})(?!\d)")
+_NAMED = re.compile(r"(?<!\d)(?:\d{7,15}|\(?\d{2,5}(?:[\-.)]{0,2} ?\d{2,5}){1,4})(?!\d)")
+_ACCOUNT = re.compile(r"(?<!\d)(?:\d{8,17}|\d{2,7}(?P<gap> ?- ?| )\d{1,8}(?:(?P=gap)\d{1,8}){0,3})(?!\d)")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
+_DAY = r"(?:0?[1-9]|[12]\d|3[01])"
 _DATE = re.compile(
-    r"(?:19|20)\d{2}([-./ ])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])(?!\d)|(?:19|20)\d{6}(?:[ _-]?\d{4,6})?$"
+    r"(?:19|20)\d{2} ?[-~] ?(?:19|20)\d{2}$|"
+    rf"(?:19|20)\d{{2}}([-./ ])(?:0?[1-9]|1[0-2])\1{_DAY}(?!\d)"
+    r"|(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[ _-]?\d{4,6})?$"
 )
 
 Detector = Callable[[Text, int, int], Iterator[Hit]]
@@ -106,121 +94,112 @@ def hidden_rrn(text: Text) -> Iterator[Hit]:
 
 
 def named_passport(text: Text) -> Iterator[Hit]:
-    if PASSPORT.anywhere(text):
+    if PASSPORT.search(text.lower):
         for match in _PASSPORT.finditer(text.plain):
-            if PASSPORT.around(text, *match.span()):
+            another = is_another(text, match.start()) or is_model(text, match.end())
+            if not another and is_near(text, PASSPORT, *match.span()):
                 yield Hit("passport", *match.span(), True, 12)
 
 
 def old_licence(text: Text) -> Iterator[Hit]:
     for match in _OLD_LICENCE.finditer(text.plain):
-        yield Hit("driver_licence", *match.span(), LICENCE.around(text, *match.span()), 13)
+        yield Hit("driver_licence", *match.span(), name_of(text, *match.span()) == "driver_licence", 13)
 
 
 def international_account(text: Text) -> Iterator[Hit]:
     for match in _IBAN.finditer(text.plain):
         if iban(match[0].replace(" ", "")):
-            yield Hit("bank_account", *match.span(), True, 20)
+            yield Hit("bank_account", *match.span(), True, 5)
 
 
 def _rrn(text: Text, start: int, end: int) -> Iterator[Hit]:
     for match in _RRN.finditer(text.plain, start, end):
-        named = RESIDENT.around(text, *match.span())
-        if not named and (CORPORATE.around(text, *match.span()) or (not match[4] and not _stands_alone(text, match))):
+        name, checked = name_of(text, *match.span()), rrn_checksum(digits_of(match[0]))
+        bare = not match[4]
+        if name == "corporate" or (bare and name != "rrn" and not _stands_alone(text, match)):
             continue
-        certain = named or rrn_checksum(digits_of(match[0]))
-        yield Hit("frn" if match[5] in "5678" else "rrn", *match.span(), certain, 10)
+        if bare and name == "bank_account" and not checked:
+            continue
+        yield Hit("frn" if match[5] in "5678" else "rrn", *match.span(), checked or name == "rrn", 10)
 
 
 def _stands_alone(text: Text, match: re.Match[str]) -> bool:
     """Thirteen bare digits: a day that exists, no letter or decimal point beside them, no word for another number."""
-    start, end = match.span()
-    beside = text.plain[max(0, start - 1) : start] + text.plain[end : end + 1]
-    decimal = text.plain[max(0, start - 2) : start]
-    return (
-        day_exists(int(match[2]), int(match[3]))
-        and not re.search(r"[A-Za-z_]", beside)
-        and not re.fullmatch(r"\d[.,]", decimal)
-        and not ORDER.around(text, start, end)
-    )
+    day = day_exists(int(match[2]), int(match[3]))
+    return day and not _glued(text, match) and not is_another(text, match.start())
 
 
 def _card(text: Text, start: int, end: int) -> Iterator[Hit]:
     for match in _CARD.finditer(text.plain, start, end):
         digits = digits_of(match[0])
         if card_issuer(digits) and luhn(digits):
-            named = CARD.around(text, *match.span())
+            named = name_of(text, *match.span()) == "card"
             bare = len(digits) == len(match[0])
-            if named or not bare or not (_glued(text, match) or ORDER.around(text, *match.span())):
+            if named or not bare or not (_glued(text, match) or is_another(text, match.start())):
                 yield Hit("card", *match.span(), named or not bare, 11)
 
 
 def _licence(text: Text, start: int, end: int) -> Iterator[Hit]:
     for match in _LICENCE.finditer(text.plain, start, end):
-        named = LICENCE.around(text, *match.span())
-        hyphens = all(gap and "-" in gap for gap in match.group(2, 3, 4))
-        if match[1] in LICENCE_REGIONS and (named or (hyphens and not _is_other(text, match))):
+        named = name_of(text, *match.span()) == "driver_licence"
+        if match[1] in LICENCE_REGIONS and (named or _with_hyphens(text, match, match.group(2, 3, 4))):
             yield Hit("driver_licence", *match.span(), named, 13)
 
 
-def _is_other(text: Text, match: re.Match[str]) -> bool:
-    return ORDER.around(text, *match.span()) or BANK.around(text, *match.span())
+def _with_hyphens(text: Text, match: re.Match[str], gaps: Sequence[str | None]) -> bool:
+    """Grouped as this kind is, and named as nothing else."""
+    if not all(gap and "-" in gap for gap in gaps) or name_before(text.lower, match.start()) == "bank_account":
+        return False
+    return not is_bank_name(text, match.start()) and not is_another(text, match.start())
 
 
 def _ssn(text: Text, start: int, end: int) -> Iterator[Hit]:
     for match in _SSN.finditer(text.plain, start, end):
-        named = SOCIAL.around(text, *match.span())
-        if named or (match[1] == "-" and not ORDER.around(text, *match.span())):
+        named = name_of(text, *match.span()) == "ssn"
+        if named or _with_hyphens(text, match, match.group(1, 1)):
             yield Hit("ssn", *match.span(), named, 14)
 
 
 def _business(text: Text, start: int, end: int) -> Iterator[Hit]:
     for match in _BUSINESS.finditer(text.plain, start, end):
-        named = BUSINESS.around(text, *match.span())
-        hyphens = all(gap and "-" in gap for gap in match.group(1, 2))
-        if named or (hyphens and not _is_other(text, match)):
+        named = name_of(text, *match.span()) == "business_number"
+        if named or _with_hyphens(text, match, match.group(1, 2)):
             yield Hit("business_number", *match.span(), brn_checksum(digits_of(match[0])), 21 if named else 24)
-    if _named(CORPORATE, text, start, end):
-        for match in _CORPORATE.finditer(text.plain, start, end):
+    for match in _CORPORATE.finditer(text.plain, start, end):
+        if name_of(text, *match.span()) == "corporate":
             yield Hit("business_number", *match.span(), True, 21)
 
 
 def _phone(text: Text, start: int, end: int) -> Iterator[Hit]:
-    for match in _KOREAN.finditer(text.plain, start, end):
-        if not _glued(text, match):
-            yield Hit("phone", *match.span(), True, 22 if match["area"][0] == "1" else 25)
-    for pattern in (_TRUNK, _ABROAD):
+    for pattern in (_KOREAN, _TRUNK, _ABROAD):
         for match in pattern.finditer(text.plain, start, end):
-            if 8 <= len(digits_of(match[0])) <= 16 and not _glued(text, match):
-                yield Hit("phone", *match.span(), True, 25)
-    named = _named(PHONE, text, start, end)
+            if 8 <= len(digits_of(match[0])) <= 16 and not _glued(text, match) and not is_another(text, match.start()):
+                yield Hit("phone", *match.span(), True, 22 if pattern is _KOREAN and match["area"][0] == "1" else 25)
     for match in _AMERICAN.finditer(text.plain, start, end):
-        if named or (match[1] or "-") != " " or "+" in match[0]:
+        if (match[1] or "-") != " " or "+" in match[0] or name_of(text, *match.span()) == "phone":
             yield Hit("phone", *match.span(), True, 25)
-    if named:
-        yield from _named_phone(text, start, end)
-
-
-def _named_phone(text: Text, start: int, end: int) -> Iterator[Hit]:
     for match in _NAMED.finditer(text.plain, start, end):
-        if PHONE.around(text, *match.span()) and not _DATE.match(match[0]) and not ORDER.around(text, *match.span()):
+        if (
+            name_of(text, *match.span()) == "phone"
+            and 7 <= len(digits_of(match[0])) <= 15
+            and not _is_else(text, match)
+        ):
             yield Hit("phone", *match.span(), False, 27)
 
 
+def _is_else(text: Text, match: re.Match[str]) -> bool:
+    return (
+        bool(_DATE.match(match[0])) or is_another(text, match.start()) or _glued(text, match) or _is_amount(text, match)
+    )
+
+
 def _account(text: Text, start: int, end: int) -> Iterator[Hit]:
-    if not (_named(BANK, text, start, end) or _named(BANK_NAME, text, start, end)):
-        return
     for match in _ACCOUNT.finditer(text.plain, start, end):
-        if 8 <= len(digits_of(match[0])) <= 17 and not _DATE.match(match[0]) and not _is_amount(text, match):
-            if BANK_NAME.around(text, *match.span()):
-                yield Hit("bank_account", *match.span(), True, 20)
-            elif BANK.around(text, *match.span()) and not ORDER.around(text, *match.span()):
-                yield Hit("bank_account", *match.span(), False, 23)
-
-
-def _named(words: Words, text: Text, start: int, end: int) -> bool:
-    """Whether the words stand beside a whole run."""
-    return words.around(text, start + _SEEN_BEFORE, end - _SEEN_BEYOND)
+        if 8 <= len(digits_of(match[0])) <= 17:
+            bank = is_bank_name(text, match.start())
+            named = not bank and name_of(text, *match.span()) == "bank_account" and not _is_else(text, match)
+            if named or (bank and not _is_amount(text, match)):
+                yield Hit("bank_account", *match.span(), bank, 20 if bank else 23)
 
 
 def _is_amount(text: Text, match: re.Match[str]) -> bool:

@@ -64,9 +64,12 @@ _NAMES = (
     "시크릿",
     "키",
 )
-_GIVEN = re.compile(
-    r"[\"'`]?\s{0,3}(?:=>|:=|=|:|은|는|이|가|\bis\b)\s{0,3}[\"'`]?([^\s\"'`,;<>{}()\[\]|]{6,512})", re.IGNORECASE
-)
+_SOME = r"[\"'`]?(?P<value>[^\s\"'`,;<>{}()\[\]|]{6,512})"
+# behind any name: api_key = "..."; in a list or a table, where only long ones count; right behind 비밀번호
+_GIVEN = re.compile(rf"[\"'`]?\s{{0,3}}(?:=>|:=|=|:|은|는|이|가|\bis\b)\s{{0,3}}{_SOME}", re.IGNORECASE)
+_LISTED = re.compile(rf"[\"'`]?(?: ?[|,] ?| - ){_SOME}")
+_RIGHT_BEHIND = re.compile(rf"(?<=[가-힣]) ?{_SOME}")
+_LISTED_LEAST = 20
 _A_VALUE = re.compile(r"[A-Za-z0-9_\-./+=~!@#$%^&*?:]+")
 _TOKEN = re.compile(r"[A-Za-z0-9_\-/+=~.]{16,}")
 # os.environ, self.token, config.key: names in code, not values
@@ -102,17 +105,19 @@ def _private_keys(plain: str) -> Iterator[Hit]:
 
 def _assigned(text: Text) -> Iterator[Hit]:
     for name in _NAME.finditer(text.lower):
-        given = _GIVEN.match(text.plain, name.end())
-        found = _A_VALUE.match(given[1]) if given else None
-        if given and found:
-            value = found[0].rstrip("." if name["password"] else ".:?!")
-            if _looks_secret(value, password=name["password"] is not None):
-                yield Hit("secret", given.start(1), given.start(1) + len(value), False, 2)
+        password = name["password"] is not None
+        for pattern in (_GIVEN, _RIGHT_BEHIND if password else _LISTED):
+            given = pattern.match(text.plain, name.end())
+            found = _A_VALUE.match(given["value"]) if given else None
+            if given and found:
+                value = found[0].rstrip("." if password else ".:?!")
+                if _looks_secret(value, password) and (pattern is not _LISTED or len(value) >= _LISTED_LEAST):
+                    yield Hit("secret", given.start("value"), given.start("value") + len(value), False, 2)
+                    break
 
 
 def _looks_secret(value: str, password: bool) -> bool:
     """A password mixes letters with digits; a token is long as well. Names in code are neither."""
     mixed = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
-    if password:
-        return mixed and len(value) >= 6 and not _IN_CODE.match(value)
-    return mixed and bool(_TOKEN.fullmatch(value)) and not _IN_CODE.match(value)
+    long = len(value) >= 6 if password else bool(_TOKEN.fullmatch(value))
+    return mixed and long and not _IN_CODE.match(value)

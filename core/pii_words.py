@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from core.pii_context import VERSION
+from core.pii_context import is_version
 from core.pii_kinds import Hit, Text
 
 # ASCII only, so that a name ends where the particle begins: kim@example.com으로
@@ -42,7 +42,7 @@ def emails(text: Text) -> Iterator[Hit]:
 def ip_addresses(text: Text) -> Iterator[Hit]:
     if _DOTTED.search(text.plain):
         for match in _IPV4.finditer(text.plain):
-            if not _NOBODYS.match(match[0]) and not VERSION.around(text, *match.span()):
+            if not _NOBODYS.match(match[0]) and not is_version(text, match.start()):
                 yield Hit("ip_address", *match.span(), True, 15)
     if "::" in text.plain or text.plain.count(":") >= 7:
         for match in _IPV6.finditer(text.plain):

@@ -38,7 +38,7 @@ _ISSUED: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_LINES = re.compile(r"(?:[A-Za-z0-9+/=:,\- \\]*(?:\r?\n|\\n|$))*")
-_IN_URL = re.compile(r"://[^\s/:@\"'<>]{1,128}:([^\s/@\"'<>]{3,128})@")
+_IN_URL = re.compile(r"://[^\s/:@\"'<>]{1,128}:([^\s/\"'<>]{3,128})@(?=[A-Za-z0-9])")
 _BEARER = re.compile(r"\bbearer\s+(?=[a-z0-9._~+/-]{0,60}\d)([a-z0-9._~+/-]{20,}=*)", re.IGNORECASE)
 
 # a name in lower case, and for `key` and its like what must stand before it

@@ -23,6 +23,8 @@ from serve.docs_page import add_docs
 from serve.edge import Edge
 from serve.engine_client import EngineClient
 from serve.errors import answer
+from serve.experiment_follower import ExperimentFollower
+from serve.experiments_api import ModelsOnHand, experiment_routes
 from serve.health_api import health_routes
 from serve.keeper import Keeper, Writer
 from serve.limits import Gate, IngressLimits
@@ -31,6 +33,7 @@ from serve.loop_api import loop_routes
 from serve.metrics import Metrics
 from serve.openai_api import openai_routes
 from serve.review_api import review_routes
+from serve.served_log import ServedLog
 from serve.store_door import StoreDoor
 from serve.teacher import Teacher
 from serve.wrapper_api import Predicts, wrapper_routes
@@ -53,6 +56,8 @@ class IngressDeps:
     keys: Keys = field(default_factory=Keys)
     teacher: Teacher | None = None
     stage: str = "Production"
+    experiments: ExperimentFollower | None = None
+    engine_adapters: int = 3
     look_seconds: float = 1.0
 
 
@@ -63,6 +68,7 @@ def build_api(deps: IngressDeps) -> FastAPI:
     live = LiveView(door, deps.live, deps.look_seconds)
     gate = Gate("chats", limits.running_chats)
     metrics.chats.set_function(lambda: gate.taken)
+    served = ServedLog(door, metrics, deps.look_seconds)
     answering = Answering(
         deps.engine,
         deps.follower,
@@ -72,6 +78,7 @@ def build_api(deps: IngressDeps) -> FastAPI:
         gate,
         limits.deadlines,
         deps.teacher,
+        (deps.experiments, served) if deps.experiments else None,
     )
     routers = [
         openai_routes(answering, door, limits),
@@ -81,9 +88,10 @@ def build_api(deps: IngressDeps) -> FastAPI:
         conversation_routes(door, limits, deps.backups),
         dataset_routes(door, limits, files),
         review_routes(door, limits),
+        experiment_routes(door, limits, ModelsOnHand(answering.names, deps.engine_adapters)),
         health_routes(deps.engine, answering, metrics),
     ]
-    return _assembled(routers, _lifespan(live, door, files), deps.keys, metrics)
+    return _assembled(routers, _lifespan(live, door, files, served), deps.keys, metrics)
 
 
 def _assembled(routers: list[APIRouter], lifespan: Any, keys: Keys, metrics: Metrics) -> FastAPI:
@@ -97,14 +105,16 @@ def _assembled(routers: list[APIRouter], lifespan: Any, keys: Keys, metrics: Met
     return api
 
 
-def _lifespan(live: LiveView, door: StoreDoor, files: UploadFiles) -> Any:
+def _lifespan(live: LiveView, door: StoreDoor, files: UploadFiles, served: ServedLog) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await live.refresh()
         await asyncio.to_thread(files.sweep)
-        looking = asyncio.create_task(live.run())
+        looking = [asyncio.create_task(live.run()), asyncio.create_task(served.run())]
         yield
-        looking.cancel()
+        for task in looking:
+            task.cancel()
+        await served.flush()
         door.close()
 
     return lifespan

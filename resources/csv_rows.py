@@ -14,6 +14,7 @@ _DELIMITERS = ",;\t"
 _QUOTED = re.compile(r'"[^"]*"')
 # =… runs in every spreadsheet; +, - and @ begin honest text, but not before a call or a command
 _FORMULA = re.compile(r"\s*(?:=|[-+@]\s*[A-Za-z_][\w.]*\s*[|(!])")
+_MOST_LINES = 50_000  # of one record: an empty line costs us a hundred times its byte
 _MOST_REREAD = 16  # records' worth of text that is read again after quotes without an end
 
 
@@ -122,8 +123,9 @@ class _Lines:
             self.first = number
         self._record.append((number, line))
         self._size += len(line)
-        if self._size > self._most:
-            message = f"expected at most {self._most} characters a record, found more: is a quote left open?"
+        if self._size > self._most or len(self._record) > _MOST_LINES:
+            most = f"{self._most} characters and {_MOST_LINES} lines"
+            message = f"expected at most {most} a record, found more: is a quote left open?"
             raise _BadRecord(BadLine(self.first, 0, "record_too_long", message))
         return line
 

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Timer
 from typing import BinaryIO, cast
 
 from resources.json_lines import read_json_lines
@@ -43,9 +42,8 @@ def read_parquet(path: Path, limits: Limits) -> Iterator[Record | BadLine]:
 
 @contextmanager
 def _child(path: Path, limits: Limits) -> Iterator["subprocess.Popen[bytes]"]:
-    """The reading process, ended by the clock, and never left behind."""
-    seconds = max(1, int(limits.parquet_seconds))
-    bounds = (limits.records, limits.columns, limits.decompressed_bytes, limits.parquet_bytes, seconds)
+    """The reading process, which bounds its own memory and computing time, and is never left behind."""
+    bounds = limits.records, limits.columns, limits.decompressed_bytes, limits.parquet_bytes, limits.parquet_seconds
     process = subprocess.Popen(
         [sys.executable, "-I", str(_CHILD), str(path), *(str(bound) for bound in bounds)],
         stdin=subprocess.DEVNULL,
@@ -53,13 +51,9 @@ def _child(path: Path, limits: Limits) -> Iterator["subprocess.Popen[bytes]"]:
         stderr=subprocess.DEVNULL,
         env=_ENVIRONMENT,
     )
-    clock = Timer(limits.parquet_seconds, process.kill)
-    clock.daemon = True
-    clock.start()
     try:
         yield process
     finally:
-        clock.cancel()
         process.kill()
         cast(BinaryIO, process.stdout).close()
         process.wait()

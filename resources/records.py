@@ -4,7 +4,11 @@ from typing import Any, NamedTuple, Self
 
 
 class Limits(NamedTuple):
-    """What a file may demand of us; over it, it is refused. `record_bytes` is what is held at once."""
+    """What a file may demand of us; over it, it is refused.
+
+    `record_bytes` is what is held at once; Parquet is read by a process that may take `parquet_bytes` of memory and
+    `parquet_seconds` of computing.
+    """
 
     file_bytes: int = 100 << 20
     decompressed_bytes: int = 1 << 30
@@ -13,7 +17,7 @@ class Limits(NamedTuple):
     records: int = 2_000_000
     columns: int = 500
     parquet_bytes: int = 256 << 20
-    parquet_seconds: float = 300.0
+    parquet_seconds: int = 300
 
 
 USUAL_LIMITS = Limits()

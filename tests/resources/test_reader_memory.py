@@ -74,6 +74,7 @@ ATTACKS: list[tuple[str, Callable[[], Iterator[bytes]], str | None, int, int]] =
     ("line.csv", repeated(b"x", 50 * MIB, b"a,b\n1,", b"\n1,2\n"), None, 1, 1),
     ("header.csv", repeated(b"x,", 50 * MIB, b"", b"y\n1,2\n"), "line_too_long", 0, 0),
     ("quote.csv", repeated(b"xy\n", 50 * MIB, b'a,b\n1,"'), "too_many_records", 0, -1),
+    ("empty.csv", repeated(b"\n", 8 * MIB, b'a,b\n1,"'), None, 0, 1),
 ]
 
 

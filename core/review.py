@@ -2,7 +2,9 @@
 
 from collections.abc import Collection, Iterable
 
-from core.rules import Finding
+from core.conversation import Conversation
+from core.reason_codes import REASONS
+from core.rules import Finding, format_findings
 
 # no chat template can render these
 UNRENDERABLE = frozenset(
@@ -16,17 +18,14 @@ UNRENDERABLE = frozenset(
         "empty_message",
     }
 )
-# these would break what the loop promises: each text once, nothing on both sides, nothing the gate measures with
-NOT_OVERRULED = UNRENDERABLE | {
-    "empty_reply",
-    "template_leakage",
-    "template_refuses",
-    "too_many_tokens",
-    "duplicate",
-    "both_sides",
-    "contaminated",
-    "personal_data",
-}
+# the loop promises more of these than one person can set aside: each text once, nothing the gate measures with
+NOT_OVERRULED = frozenset({"duplicate", *(code for code, reason in REASONS.items() if reason.final)})
+
+
+def is_renderable(conversation: Conversation) -> bool:
+    """Whether a chat template can make a prompt of it, followed by a reply."""
+    found = format_findings(conversation.messages, conversation.reply)
+    return not any(finding.rule in UNRENDERABLE or finding.rule == "empty_reply" for finding in found)
 
 
 def error_rules(findings: Iterable[Finding]) -> list[str]:

@@ -12,10 +12,11 @@ from sqlalchemy import Connection, Row, select, update
 from core.conversation import Conversation, Message, Provenance
 from core.examination import examine
 from core.pii import UNIQUE, find
+from core.quality import Hints
 from core.review import NOT_OVERRULED, error_rules
 from core.rules import Finding
 from resources.capturing import capture_batch, make_eligible
-from resources.conversation_rows import conversation_of, masked, with_texts
+from resources.conversation_rows import Masked, conversation_of, with_texts
 from resources.event_rows import write_event
 from resources.feedback import SUPERSEDED, corrected_copy
 from resources.store_errors import HeldBack, NotAllowed, NotFound
@@ -67,7 +68,7 @@ def release(connection: Connection, id: str, by: str, reason: str) -> None:
     if not wanted.complete:
         raise HeldBack("incomplete", "expected a complete reply, found one that was cut off: correct the reply")
     _refuse_unique([*(message.content for message in wanted.messages), wanted.reply])
-    found = examine(wanted).findings
+    found = examine(wanted, hints=Hints(released=True)).findings
     relational = [] if correction else [Finding.model_validate(finding) for finding in row.findings]
     rules = error_rules([*found, *relational])
     for rule in rules:
@@ -105,10 +106,11 @@ def _release_copy(connection: Connection, row: Row[Any], wanted: Conversation, m
     original = conversation_of(row)
     by: Provenance = "self_edited" if original.provenance == "self" else original.provenance
     copy = corrected_copy(connection, original, wanted.messages, wanted.reply, by)
-    (captured,) = capture_batch(connection, masked([copy]))
+    (captured,) = capture_batch(connection, [Masked(copy, {})])
     if not captured.eligible:
         raise NotAllowed(f"Expected the correction of {row.id} to be eligible, found it is not: {captured.reason}")
-    connection.execute(update(conversations).where(conversations.c.id == copy.id).values(**marks))
+    kept = {**marks, "personal": row.personal}
+    connection.execute(update(conversations).where(conversations.c.id == copy.id).values(**kept))
     return copy.id
 
 

@@ -15,8 +15,17 @@ from typing import Self
 from resources.folders import sync
 
 FREE_BYTES = 64 * 2**20
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _UNFINISHED = "upload.tmp-"
+
+
+def file_name(id: int, part: str) -> str:
+    """What a file made of an upload is called, here and at the client's."""
+    return f"dataset-{id}-{part}.jsonl"
+
+
+def config_name(id: int, part: str) -> str:
+    return f"dataset-{id}-{part}.axolotl.yaml"
 
 
 class DiskFull(Exception):
@@ -115,6 +124,6 @@ def _saying_full() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise DiskFull from error
         raise

@@ -13,14 +13,13 @@ from resources.conversation_rows import CHUNK
 from resources.conversations import Page
 from resources.database import Database
 from resources.event_rows import write_event
+from resources.line_findings import MOST_FINDINGS, LineFinding
 from resources.store_errors import NotAllowed, NotFound
 from resources.tables import quality_findings, quality_logs, uploads, utc_now
 from resources.text_search import contains
 
 Status = Literal["uploaded", "validated", "invalid", "preprocessed", "deleted"]
 Kind = Literal["training", "golden"]
-
-MOST_FINDINGS = 10_000
 
 
 @dataclass(frozen=True)
@@ -45,17 +44,6 @@ class Upload:
     ingested: dict[str, Any]
     created_at: datetime
     updated_at: datetime
-
-
-@dataclass(frozen=True)
-class LineFinding:
-    """What a check says of one place of a file; `line` and `column` count from 1, None where they mean nothing."""
-
-    line: int | None
-    column: int | None
-    rule: str
-    severity: str
-    message: str
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from serve.answering import Answering, Follower
 from serve.auth import Keys
 from serve.chat_api import chat_routes
 from serve.conversations_api import conversation_routes
+from serve.dataset_jobs import DatasetJobs, Worker
+from serve.dataset_work_api import Work, dataset_work_routes
 from serve.datasets_api import dataset_routes
 from serve.docs_page import add_docs
 from serve.edge import Edge
 from serve.engine_client import EngineClient
 from serve.errors import answer
-from serve.experiment_follower import ExperimentFollower
-from serve.experiments_api import ModelsOnHand, experiment_routes
 from serve.health_api import health_routes
 from serve.keeper import Keeper, Writer
 from serve.limits import Gate, IngressLimits
@@ -33,7 +33,6 @@ from serve.loop_api import loop_routes
 from serve.metrics import Metrics
 from serve.openai_api import openai_routes
 from serve.review_api import review_routes
-from serve.served_log import ServedLog
 from serve.store_door import StoreDoor
 from serve.teacher import Teacher
 from serve.wrapper_api import Predicts, wrapper_routes
@@ -56,19 +55,22 @@ class IngressDeps:
     keys: Keys = field(default_factory=Keys)
     teacher: Teacher | None = None
     stage: str = "Production"
-    experiments: ExperimentFollower | None = None
-    engine_adapters: int = 3
     look_seconds: float = 1.0
+    base_model: str = ""
+    tokenizer: str = ""
+    max_tokens: int = 2048
+    worker: Worker | None = None
 
 
 def build_api(deps: IngressDeps) -> FastAPI:
     """Wire the routes to what they stand on."""
     metrics, limits = Metrics(), deps.limits
-    door, files = StoreDoor(deps.store, limits.store_seconds), UploadFiles(deps.uploads)
+    door, files, jobs = StoreDoor(deps.store, limits.store_seconds), UploadFiles(deps.uploads), DatasetJobs(deps.worker)
+    url = deps.store.database.url.render_as_string(hide_password=False)
+    work = Work(door, files, jobs, limits, url, deps.base_model, deps.tokenizer, deps.max_tokens)
     live = LiveView(door, deps.live, deps.look_seconds)
     gate = Gate("chats", limits.running_chats)
     metrics.chats.set_function(lambda: gate.taken)
-    served = ServedLog(door, metrics, deps.look_seconds)
     answering = Answering(
         deps.engine,
         deps.follower,
@@ -78,7 +80,6 @@ def build_api(deps: IngressDeps) -> FastAPI:
         gate,
         limits.deadlines,
         deps.teacher,
-        (deps.experiments, served) if deps.experiments else None,
     )
     routers = [
         openai_routes(answering, door, limits),
@@ -86,12 +87,12 @@ def build_api(deps: IngressDeps) -> FastAPI:
         wrapper_routes(answering, deps.make_wrapper, limits, door, deps.stage),
         loop_routes(door, live, limits, has_teacher=deps.teacher is not None, progress_seconds=deps.look_seconds),
         conversation_routes(door, limits, deps.backups),
-        dataset_routes(door, limits, files),
+        dataset_routes(door, limits, files, jobs),
+        dataset_work_routes(work),
         review_routes(door, limits),
-        experiment_routes(door, limits, ModelsOnHand(answering.names, deps.engine_adapters)),
         health_routes(deps.engine, answering, metrics),
     ]
-    return _assembled(routers, _lifespan(live, door, files, served), deps.keys, metrics)
+    return _assembled(routers, _lifespan(live, door, files, jobs), deps.keys, metrics)
 
 
 def _assembled(routers: list[APIRouter], lifespan: Any, keys: Keys, metrics: Metrics) -> FastAPI:
@@ -105,16 +106,15 @@ def _assembled(routers: list[APIRouter], lifespan: Any, keys: Keys, metrics: Met
     return api
 
 
-def _lifespan(live: LiveView, door: StoreDoor, files: UploadFiles, served: ServedLog) -> Any:
+def _lifespan(live: LiveView, door: StoreDoor, files: UploadFiles, jobs: DatasetJobs) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await live.refresh()
         await asyncio.to_thread(files.sweep)
-        looking = [asyncio.create_task(live.run()), asyncio.create_task(served.run())]
+        looking = asyncio.create_task(live.run())
         yield
-        for task in looking:
-            task.cancel()
-        await served.flush()
+        looking.cancel()
+        await jobs.close()
         door.close()
 
     return lifespan

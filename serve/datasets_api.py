@@ -1,6 +1,8 @@
 """Datasets that a person uploads: received, listed, described, deleted."""
 
 import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -11,6 +13,7 @@ from resources.times import moment
 from resources.upload_files import Staged, UploadFiles
 from resources.uploads import Upload
 from serve.bodies import body_as, documented, validated
+from serve.dataset_jobs import DatasetJobs
 from serve.dataset_schema import EXTENSIONS, DatasetPatch, DatasetsQuery, UploadParts
 from serve.errors import ApiError
 from serve.limits import Gate, IngressLimits
@@ -22,7 +25,7 @@ _FIELDS = frozenset(UploadParts.model_fields)
 _COMMIT_SECONDS = 60.0  # beyond this the file would be taken away under a row that may yet come
 
 
-def dataset_routes(door: StoreDoor, limits: IngressLimits, files: UploadFiles) -> APIRouter:
+def dataset_routes(door: StoreDoor, limits: IngressLimits, files: UploadFiles, jobs: DatasetJobs) -> APIRouter:
     routes = APIRouter(prefix=PREFIX, tags=["Datasets"])
     receiving = Gate("uploads", limits.uploads)
 
@@ -40,6 +43,7 @@ def dataset_routes(door: StoreDoor, limits: IngressLimits, files: UploadFiles) -
             )
             parts = validated(UploadParts, received.fields)
             values = _values(parts, received.file_name or "", staged)
+            values.update(await jobs.run(staged.path, _inspection(values, staged, parts.skip_invalid)))
             made = await door.ask(
                 lambda store: store.uploads.add(values, lambda id: files.place(staged, id, values["extension"])),
                 _COMMIT_SECONDS,
@@ -49,11 +53,11 @@ def dataset_routes(door: StoreDoor, limits: IngressLimits, files: UploadFiles) -
     @routes.get("")
     async def datasets(query: Annotated[DatasetsQuery, Query()]) -> dict[str, Any]:
         """Uploaded datasets, newest first; each of `tags` must be there, deleted ones are shown by `status=deleted`."""
-        number, size = query.as_page()
+        at, size = query.as_page()
         tags = [tag.strip() for tag in (query.tags or "").split(",") if tag.strip()]
         page = await door.ask(
             lambda store: store.uploads.page(
-                number, size, status=query.status, search=query.search, tags=tags, kind=query.kind
+                at, size, status=query.status, search=query.search, tags=tags, kind=query.kind
             )
         )
         items = [dataset_row(found) for found in page.items]
@@ -62,7 +66,7 @@ def dataset_routes(door: StoreDoor, limits: IngressLimits, files: UploadFiles) -
     @routes.get("/{id}")
     async def dataset(id: int) -> dict[str, Any]:
         """One of them; a deleted one says so in its status."""
-        return dataset_row(await door.ask(lambda store: store.uploads.get(_number(id))))
+        return dataset_row(await door.ask(lambda store: store.uploads.get(number(id))))
 
     @routes.patch("/{id}", openapi_extra=documented(DatasetPatch))
     async def change(id: int, request: Request) -> dict[str, Any]:
@@ -71,19 +75,19 @@ def dataset_routes(door: StoreDoor, limits: IngressLimits, files: UploadFiles) -
         wanted = body.model_dump(exclude_none=True)
         if not wanted:
             raise ApiError(422, "the body: expected something to change, found nothing", code="invalid_value")
-        return dataset_row(await door.ask(lambda store: store.uploads.change(_number(id), wanted)))
+        return dataset_row(await door.ask(lambda store: store.uploads.change(number(id), wanted)))
 
     @routes.delete("/{id}", status_code=204)
     async def delete(id: int) -> Response:
         """The file goes, its description and the log of its checks stay; what was ingested from it stays too."""
-        await door.ask(lambda store: store.uploads.delete(_number(id)))
+        await door.ask(lambda store: store.uploads.delete(number(id)))
         await asyncio.to_thread(files.remove, id)
         return Response(status_code=204)
 
     @routes.get("/{id}/stats")
     async def stats(id: int) -> dict[str, Any]:
         """The figures that are stored with it."""
-        found = await door.ask(lambda store: store.uploads.get(_number(id)))
+        found = await door.ask(lambda store: store.uploads.get(number(id)))
         return {"dataset_id": found.id, **_figures(found), "quality_score": found.quality_score, **found.stats}
 
     return routes
@@ -120,7 +124,7 @@ def _figures(upload: Upload) -> dict[str, Any]:
 def _values(parts: UploadParts, file_name: str, staged: Staged) -> dict[str, Any]:
     """The row of a received file, without what only reading it can tell."""
     return {
-        **parts.model_dump(),
+        **parts.model_dump(exclude={"skip_invalid"}),
         "mapping": parts.mapping.model_dump(exclude_unset=True),
         "file_name": file_name,
         "extension": extension_of(file_name),
@@ -128,6 +132,13 @@ def _values(parts: UploadParts, file_name: str, staged: Staged) -> dict[str, Any
         "sha256": staged.sha256,
         "stats": {},
     }
+
+
+def _inspection(values: Mapping[str, Any], staged: Staged, skip_invalid: bool) -> dict[str, Any]:
+    """All of a new file is read once, before any row speaks of it."""
+    of_the_file = {name: values[name] for name in ("extension", "format", "mapping")}
+    where = {"id": 0, "path": str(staged.path), "created_at": datetime.now(UTC).isoformat()}
+    return {"task": "inspect", **of_the_file, **where, "skip_invalid": skip_invalid}
 
 
 def extension_of(file_name: str) -> str:
@@ -140,7 +151,7 @@ def extension_of(file_name: str) -> str:
     return kind + (".gz" if compressed else "")
 
 
-def _number(id: int) -> int:
+def number(id: int) -> int:
     """A number that a database can look for."""
     return id if 0 < id < 2**63 else 0
 
@@ -166,6 +177,7 @@ _UPLOAD_BODY: dict[str, Any] = {
                             ("version", "letters, digits, dot, dash, underscore"),
                             ("format", "auto (default), messages, sharegpt, alpaca or prompt_completion"),
                             ("kind", "training (default) or golden: one to evaluate with, never ingested"),
+                            ("skip_invalid", "true: keep the good lines of a file that has bad ones"),
                             ("tags", "a,b or a JSON list"),
                             ("dataset_metadata", "a JSON object"),
                             ("mapping", "a JSON object: the format's column -> the file's"),

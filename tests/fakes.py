@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from core.conversation import Conversation
 from core.gate import ArtifactSanity, Evaluation, PairedLoss
 from core.manifest import Manifest
-from resources import adapters, datasets, folders
+from resources import adapters, datasets, folders, upload_worker
 from resources.conversations import Captured
 from resources.mlflow_store import MlflowUnavailable
 from resources.progress import Progress
@@ -132,6 +132,11 @@ class FakeWriter:
         if self.error:
             answer.set_exception(self.error)
         return answer
+
+
+async def work_in_a_thread(job: Mapping[str, Any]) -> dict[str, Any]:
+    """What the worker process does with a job, without its start."""
+    return json.loads(json.dumps(await asyncio.to_thread(upload_worker.answer, job)))  # type: ignore[no-any-return]
 
 
 class FakeTokenizer:

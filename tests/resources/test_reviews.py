@@ -214,3 +214,14 @@ def test_a_review_goes_with_its_conversation(store: Store) -> None:
 
     rows = store.database.read(lambda c: c.exec_driver_sql("SELECT count(*) FROM reviews").scalar_one())
     assert rows == 0
+
+
+def test_a_correction_that_keeps_the_placeholder_is_released_too(store: Store) -> None:
+    store.conversations.capture([conversation("a", question=UNMASKED)])
+    assert waiting(store) == ["a"]
+    store.reviews.correct("a", None, "Never send that number to anybody.")
+    store.reviews.release("a", "admin", "masked well")
+
+    copy = store.conversations.get("a.corrected")
+    assert copy
+    assert (copy.eligible, copy.conversation.last_user) == (True, "My number is [RRN].")

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from resources.line_findings import MOST_FINDINGS, LineFinding
 from resources.store import NotAllowed, NotFound, Store
-from resources.uploads import MOST_FINDINGS, LineFinding, Upload
+from resources.uploads import Upload
 
 
 def values(**more: Any) -> dict[str, Any]:

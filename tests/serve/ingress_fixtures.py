@@ -14,7 +14,7 @@ from core.live_settings import LiveSettings
 from resources.capture import CaptureWriter
 from resources.store import Store, open_store
 from serve.api import IngressDeps, build_api
-from tests.fakes import FakeEngine, FakeFollower
+from tests.fakes import FakeEngine, FakeFollower, work_in_a_thread
 from wrappers.lora import LoraWrapper
 
 LOCAL = "http://127.0.0.1:8000"
@@ -64,6 +64,7 @@ def deps(store: Store, engine: FakeEngine, follower: FakeFollower, tmp_path: Pat
         uploads=tmp_path / "uploads",
         make_wrapper=lambda complete: LoraWrapper(complete=complete),
         look_seconds=0.01,
+        worker=work_in_a_thread,
     )
     writer.close()
 

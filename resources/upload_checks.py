@@ -1,0 +1,136 @@
+"""Every check of an uploaded file in one pass: form, rules, personal data, duplicates, and tokens where asked for."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from core.conversation import Conversation
+from core.duplicates import exact_hash, text_of
+from core.examination import examine
+from core.pii import mask_personal
+from core.rendering import ChatTokenizer, token_count
+from core.rules import RULES_VERSION, Finding, token_limit
+from resources.bands import MemoryBands
+from resources.chat_tokenizer import chat_tokenizer
+from resources.line_findings import MOST_FINDINGS, LineFinding
+from resources.near_duplicates import NearDuplicates
+from resources.text_file import TextFile
+from resources.upload_reading import Sample, Source, format_in, samples
+
+CHECKS = ("rules", "personal_data", "duplicates", "tokens")
+MOST_COMPARED = 500_000  # conversations; the bands of more would not fit in the memory that a check may take
+_BATCH = 1_000
+_PERSONAL = frozenset({"personal_data", "personal_data_masked"})
+
+
+@dataclass
+class _Tally:
+    """What was found so far; of the findings only as many as are kept."""
+
+    findings: list[LineFinding] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    pii: Counter[str] = field(default_factory=Counter)
+    duplicates: Counter[str] = field(default_factory=Counter)
+    total: int = 0
+    valid: int = 0
+    quality: float = 0.0
+
+    def note(self, finding: LineFinding) -> None:
+        self.reasons[finding.rule] += 1
+        if len(self.findings) < MOST_FINDINGS:
+            self.findings.append(finding)
+
+
+def validate(job: Mapping[str, Any]) -> dict[str, Any]:
+    """What a quality log keeps. The score is the mean quality of all samples; an invalid one counts 0."""
+    source, wanted = Source.of(job), frozenset(job["checks"])
+    tokenizer: Any = chat_tokenizer(Path(job["tokenizer"])) if "tokens" in wanted else None
+    tally = _Tally()
+    with TextFile() as texts:
+        checks = _Checks(wanted, tokenizer, job["max_tokens"], texts, tally)
+        for batch in _batches(samples(source, format_in(source))):
+            checks.take(batch)
+    return {
+        "is_valid": 0 < tally.total == tally.valid,
+        "quality_score": round(tally.quality / tally.total, 4) if tally.total else None,
+        "total": tally.total,
+        "valid": tally.valid,
+        "pii": dict(tally.pii),
+        "duplicates": {"exact": tally.duplicates["exact"], "near": tally.duplicates["near"]},
+        "reasons": dict(tally.reasons.most_common()),
+        "checks": [check for check in CHECKS if check in wanted],
+        "rules_version": RULES_VERSION,
+        "findings": [tuple(vars(one).values()) for one in sorted(tally.findings, key=lambda one: one.line or 0)],
+    }
+
+
+class _Checks:
+    def __init__(
+        self,
+        wanted: frozenset[str],
+        tokenizer: ChatTokenizer | None,
+        max_tokens: int,
+        texts: TextFile,
+        tally: _Tally,
+    ) -> None:
+        self._wanted, self._tokenizer, self._max_tokens = wanted, tokenizer, max_tokens
+        self._texts, self._tally = texts, tally
+        self._near = NearDuplicates(MemoryBands(), texts.get)
+        self._line_of_hash: dict[bytes, int] = {}
+        self._lines: list[int] = [0]
+
+    def take(self, batch: tuple[Sample | LineFinding, ...]) -> None:
+        new: list[tuple[int, str]] = []
+        for found in batch:
+            self._tally.total += 1
+            if isinstance(found, LineFinding):
+                self._tally.note(found)
+                continue
+            qualities = [self._one(found.line, conversation, new) for conversation in found.conversations]
+            if None not in qualities:
+                self._tally.valid += 1
+                self._tally.quality += sum(filter(None, qualities)) / len(qualities)
+        for seq, placed in self._near.place(new).items():
+            if placed.near:
+                self._tally.duplicates["near"] += 1
+                message = f"Says nearly the same as line {self._lines[placed.near[0]]}"
+                self._tally.note(LineFinding(self._lines[seq], None, "near_duplicate", "warning", message))
+
+    def _one(self, line: int, conversation: Conversation, new: list[tuple[int, str]]) -> float | None:
+        """Its quality, or None where something is wrong that keeps it out."""
+        masked, personal = mask_personal(conversation)
+        if "personal_data" in self._wanted:
+            self._tally.pii.update(personal)
+        examined = examine(masked, personal=personal)
+        findings = [one for one in examined.findings if self._is_wanted(one)]
+        if self._tokenizer and not any(finding.severity == "error" for finding in findings):
+            findings += token_limit(token_count(masked, self._tokenizer), self._max_tokens)
+        if "duplicates" in self._wanted:
+            findings += self._duplicate(line, masked, new)
+        for finding in findings:
+            message = f"{finding.where}: {finding.message}"
+            self._tally.note(LineFinding(line, None, finding.rule, finding.severity, message))
+        return None if any(finding.severity == "error" for finding in findings) else examined.quality
+
+    def _is_wanted(self, finding: Finding) -> bool:
+        return ("personal_data" if finding.rule in _PERSONAL else "rules") in self._wanted
+
+    def _duplicate(self, line: int, conversation: Conversation, new: list[tuple[int, str]]) -> list[Finding]:
+        first = self._line_of_hash.setdefault(bytes.fromhex(exact_hash(conversation))[:16], line)
+        if first != line:
+            self._tally.duplicates["exact"] += 1
+            message = f"Expected a new pair of question and reply, found that of line {first}"
+            return [Finding(rule="duplicate", severity="error", where="conversation", message=message)]
+        if len(self._lines) <= MOST_COMPARED:
+            text = text_of(conversation)
+            self._lines.append(line)
+            new.append((self._texts.add(text), text))
+        return []
+
+
+def _batches(found: Iterator[Sample | LineFinding]) -> Iterator[tuple[Sample | LineFinding, ...]]:
+    while batch := tuple(islice(found, _BATCH)):
+        yield batch

@@ -1,0 +1,100 @@
+"""An uploaded file as conversations: one sample a record, and a finding for whatever is none."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from core.conversation import Conversation
+from core.formats import IMPORT_FORMATS, LOOKED_AT, Columns, FormatUnknown, ImportFormat, RecordRefused, format_of
+from core.formats_in import to_conversations
+from resources.line_findings import LineFinding
+from resources.readers import read_records
+from resources.records import BadLine, Record
+
+
+class TaskRefused(ValueError):
+    """What was asked of a file cannot be done: the rule, and a sentence for whoever asked."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
+        self.message = message
+
+
+class Sample(NamedTuple):
+    """A record, the line it began on, and a conversation for each reply in it."""
+
+    line: int
+    record: Mapping[str, Any]
+    conversations: list[Conversation]
+
+
+class Source(NamedTuple):
+    """An uploaded file and what is known of it; `format` may be `auto` until it was looked at."""
+
+    id: int
+    path: Path
+    extension: str
+    format: str
+    columns: Columns
+    created_at: datetime
+    provenance: str = "human"
+
+    @classmethod
+    def of(cls, job: Mapping[str, Any]) -> "Source":
+        """From the plain values that a job carries."""
+        return cls(
+            id=job["id"],
+            path=Path(job["path"]),
+            extension=job["extension"],
+            format=job["format"],
+            columns=Columns.model_validate(job["mapping"]),
+            created_at=datetime.fromisoformat(job["created_at"]),
+            provenance=job.get("provenance", "human"),
+        )
+
+    @property
+    def name(self) -> str:
+        """What its conversations have as their source, and their ids begin with."""
+        return f"dataset-{self.id}"
+
+
+def format_in(source: Source) -> ImportFormat:
+    """The format of the file: as it was named, else recognised by its first records."""
+    known = next((name for name in IMPORT_FORMATS if name == source.format), None)
+    if known:
+        return known
+    found = read_records(source.path, extension=source.extension, keep_good=True)
+    records = [one.value for one in islice(found, LOOKED_AT) if isinstance(one, Record)]
+    try:
+        return format_of(records, source.columns)
+    except FormatUnknown as unknown:
+        raise TaskRefused("unknown_format", str(unknown)) from None
+
+
+def samples(source: Source, format: ImportFormat, *, keep_good: bool = True) -> Iterator[Sample | LineFinding]:
+    """Everything in the file, in its order. FileRefused for the file, and without `keep_good` for a bad line."""
+    for found in read_records(source.path, extension=source.extension, keep_good=keep_good):
+        yield _finding(found) if isinstance(found, BadLine) else _sample(source, format, found)
+
+
+def _sample(source: Source, format: ImportFormat, record: Record) -> Sample | LineFinding:
+    try:
+        conversations = to_conversations(
+            format,
+            record.value,
+            source.columns,
+            id=f"{source.name}-{record.line}",
+            source=source.name,
+            provenance=source.provenance,
+            created_at=source.created_at,
+        )
+    except RecordRefused as refused:
+        return LineFinding(record.line, None, refused.rule, "error", f"{refused.where}: {refused.problem}")
+    return Sample(record.line, record.value, conversations)
+
+
+def _finding(bad: BadLine) -> LineFinding:
+    return LineFinding(bad.line, bad.column or None, bad.rule, "error", bad.message)

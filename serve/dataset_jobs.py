@@ -1,0 +1,103 @@
+"""Work on uploaded files in processes of its own: one at a time, each within its seconds, a few may wait."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from resources.settings import ROOT
+from serve.errors import ApiError, busy
+from serve.uploading import FILE_PART
+
+_WORKER = (sys.executable, "-m", "resources.upload_worker")
+Worker = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
+_OF_THE_FILE = frozenset({"disk_full", "file_gone"})
+
+
+class StillRunning(Exception):
+    """The work goes on; asking for the same again waits for it."""
+
+
+class DatasetJobs:
+    """Runs the worker. Whoever asks for what is being done already waits for the same process."""
+
+    def __init__(self, worker: Worker | None = None, *, waiting: int = 4, seconds: float = 3600.0) -> None:
+        self._worker = worker or run_worker
+        self._one_at_a_time = asyncio.Semaphore(1)
+        self._waiting, self._seconds = waiting, seconds
+        self._running: dict[Hashable, asyncio.Task[dict[str, Any]]] = {}
+
+    async def run(self, key: Hashable, job: Mapping[str, Any], wait: float | None = None) -> dict[str, Any]:
+        """What the job came to. Raises ApiError where it was refused, StillRunning after `wait` seconds."""
+        task = self._running.get(key)
+        if task is None:
+            if len(self._running) > self._waiting:
+                raise busy("Expected room for another check of a dataset, found too many waiting", "overloaded", 30)
+            task = asyncio.create_task(self._work(job))
+            self._running[key] = task
+            task.add_done_callback(lambda done: self._ended(key, done))
+        done, _ = await asyncio.wait({task}, timeout=wait)
+        if not done:
+            raise StillRunning
+        return task.result()
+
+    def running(self, key: Hashable) -> bool:
+        return key in self._running
+
+    async def close(self) -> None:
+        """Ends what still runs; nothing of it is kept."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ended(self, key: Hashable, task: asyncio.Task[dict[str, Any]]) -> None:
+        self._running.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # nobody may be waiting for it any more
+
+    async def _work(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        async with self._one_at_a_time:
+            try:
+                async with asyncio.timeout(self._seconds):
+                    return _outcome(await self._worker(job))
+            except TimeoutError:
+                message = f"Expected the work on the file to end within {self._seconds:g} s, found it unfinished"
+                raise ApiError(504, message, code="timeout") from None
+
+
+async def run_worker(job: Mapping[str, Any]) -> dict[str, Any]:
+    """One run of the worker; killed when nobody needs it any more."""
+    process = await asyncio.create_subprocess_exec(
+        *_WORKER,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
+    )
+    try:
+        said, _ = await process.communicate(json.dumps({**job, "parent": os.getpid()}).encode())
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        message = f"Expected the work on the file to end well, found its process ended with {process.returncode}"
+        raise ApiError(500, f"{message}: the log of the ingress says why", code="worker_died")
+    answer: dict[str, Any] = json.loads(said)
+    return answer
+
+
+def _outcome(answer: Mapping[str, Any]) -> dict[str, Any]:
+    refused = answer.get("refused")
+    if refused is None:
+        done: dict[str, Any] = answer["done"]
+        return done
+    rule = refused["rule"]
+    status = {"disk_full": 507, "file_gone": 409}.get(rule, 422)
+    param = None if rule in _OF_THE_FILE else FILE_PART
+    raise ApiError(status, f"{FILE_PART}: {refused['message']}", param=param, code=rule)

@@ -1,0 +1,139 @@
+"""Every hostile file of an upload is refused with what, where and why; no row, no file, and no conversation is left."""
+
+import gzip
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from resources.store import Store
+from tests.serve.test_bad_uploads import check_nothing_left
+from tests.serve.test_dataset_work_api import GOOD, lines
+from tests.serve.test_datasets_api import PATH, send
+
+pytestmark = pytest.mark.anyio
+
+LINES = lines(GOOD)
+HIDDEN = "sEcReT"
+
+
+def parquet() -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(GOOD), file)
+    return file.getvalue()
+
+
+def line(data: bytes) -> bytes:
+    return LINES + data + b"\n" + LINES
+
+
+PARQUET = parquet()
+CSV = b"instruction,output\nWhy?,Because.\n"
+# file name, bytes, rule, what the message names
+FILES: dict[str, tuple[str, bytes, str, str]] = {
+    "JSON lines under .json": ("a.json", LINES, "wrong_extension", "json"),
+    "Parquet under .jsonl": ("a.jsonl", PARQUET, "wrong_extension", "Parquet"),
+    "JSON under .csv": ("a.csv", LINES, "wrong_extension", "csv"),
+    "text under .parquet": ("a.parquet", LINES, "wrong_extension", "parquet"),
+    "text under .gz": ("a.jsonl.gz", LINES, "wrong_extension", "gzip"),
+    "a program": ("a.jsonl", b"\x7fELF" + b"\0" * 99, "wrong_extension", "a program"),
+    "a zip archive": ("a.csv", b"PK\x03\x04" + b"\0" * 99, "wrong_extension", "a zip archive"),
+    "blank lines alone": ("a.jsonl", b" \n\n  \n", "empty_file", "at least one record"),
+    "an empty array": ("a.json", b"[]", "empty_file", "at least one record"),
+    "a header alone": ("a.csv", b"instruction,output\n", "empty_file", "at least one record"),
+    "an empty gzip": ("a.jsonl.gz", gzip.compress(b""), "empty_file", "at least one record"),
+    "a torn last line": ("a.jsonl", LINES + b'{"instruction": "x', "torn_last_line", "line 4"),
+    "a torn array": ("a.json", b'[{"instruction": "q", "output": "a"}, {"instr', "", ""),
+    "a torn gzip": ("a.jsonl.gz", gzip.compress(LINES * 50)[:-20], "", ""),
+    "a broken Parquet": ("a.parquet", PARQUET[:40] + b"\xff" * 60 + PARQUET[100:], "", ""),
+    "half a Parquet": ("a.parquet", PARQUET[: len(PARQUET) // 2], "", ""),
+    "a gzip bomb": ("a.jsonl.gz", gzip.compress(b" " * 300 * 2**20, 9), "", ""),
+    "deep JSON": ("a.jsonl", line(b'{"a":' + b"[" * 10_000 + b"]" * 10_000 + b"}"), "too_deep", "line 4"),
+    "a deep array": ("a.json", b"[" * 10_000 + b"]" * 10_000, "", ""),
+    "invalid UTF-8": ("a.jsonl", line(b'{"instruction": "\xff\xfe", "output": "a"}'), "", "line 4"),
+    "UTF-16": ("a.jsonl", LINES.decode().encode("utf-16"), "not_utf8", "UTF-8"),
+    "a lone surrogate": ("a.jsonl", line(b'{"instruction": "\\ud800", "output": "a"}'), "", "line 4"),
+    "a key twice": ("a.jsonl", line(b'{"output": "sEcReT", "output": "b"}'), "", "line 4"),
+    "NaN": ("a.jsonl", line(b'{"instruction": NaN, "output": "sEcReT"}'), "", "line 4"),
+    "a list as a line": ("a.jsonl", line(b'["sEcReT"]'), "not_an_object", "line 4"),
+    "a CSV formula": ("a.csv", CSV + b'"=HYPERLINK(""http://x"",""sEcReT"")",a\n', "", "line 3"),
+    "a CSV row too long": ("a.csv", CSV + b"a,b,sEcReT\n", "", "line 3"),
+    "no known columns": ("a.jsonl", b'{"colour": "sEcReT"}\n' * 3, "unknown_format", "name the format"),
+}
+
+
+@pytest.mark.parametrize(("name", "data", "rule", "named"), FILES.values(), ids=FILES)
+async def test_a_hostile_file_is_refused_and_leaves_nothing(
+    client: httpx.AsyncClient, store: Store, tmp_path: Path, name: str, data: bytes, rule: str, named: str
+) -> None:
+    answer = await send(client, data, name)
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"], error["type"]) == (422, "file", "invalid_request_error"), answer.text
+    assert error["code"] == (rule or error["code"])
+    assert error["code"] not in (None, "internal_error")
+    assert named in error["message"]
+    assert HIDDEN not in answer.text
+    assert str(tmp_path) not in answer.text
+    check_nothing_left(store, tmp_path)
+
+
+async def test_a_nul_in_a_text_is_a_bad_sample_and_no_accident(client: httpx.AsyncClient) -> None:
+    await send(client, line(b'{"instruction": "a\\u0000b", "output": "c"}'), skip_invalid="true")
+    found = (await client.post(f"{PATH}/1/validate")).json()
+
+    assert [one["line"] for one in found["findings"] if one["rule"] != "duplicate"][:1] == [4]
+
+
+@pytest.mark.parametrize(("name", "data"), [("a.jsonl", line(b"{torn")), ("a.csv", CSV + b"a,b,c\n")])
+async def test_the_good_lines_are_kept_when_asked_and_both_are_counted(
+    client: httpx.AsyncClient, name: str, data: bytes
+) -> None:
+    assert (await send(client, data, name)).status_code == 422
+    kept = await send(client, data, name, skip_invalid="true")
+
+    assert kept.status_code == 201
+    stats = (await client.get(f"{PATH}/{kept.json()['id']}/stats")).json()
+    assert stats["invalid_samples"] == 1
+    assert stats["total_samples"] >= 1
+
+
+@pytest.mark.slow
+async def test_a_line_of_50_mb_is_refused(client: httpx.AsyncClient, store: Store, tmp_path: Path) -> None:
+    answer = await send(client, line(json.dumps({"instruction": "x" * 50 * 2**20, "output": "y"}).encode()))
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "line_too_long")
+    check_nothing_left(store, tmp_path)
+
+
+GOOD_FILES: dict[str, tuple[str, bytes]] = {
+    "lines": ("a.jsonl", LINES),
+    "an array": ("a.json", json.dumps(GOOD).encode()),
+    "CSV": ("a.csv", CSV),
+    "Parquet": ("a.parquet", PARQUET),
+    "lines in gzip": ("a.jsonl.gz", gzip.compress(LINES)),
+    "CSV in gzip": ("a.CSV.GZ", gzip.compress(CSV)),
+}
+
+
+@pytest.mark.parametrize(("name", "data"), GOOD_FILES.values(), ids=GOOD_FILES)
+async def test_every_kind_of_file_is_read(client: httpx.AsyncClient, name: str, data: bytes) -> None:
+    made = await send(client, data, name)
+
+    assert (made.status_code, made.json()["format"]) == (201, "alpaca"), made.text
+    assert (await client.post(f"{PATH}/1/validate")).json()["is_valid"] is True
+
+
+async def test_columns_of_other_names_are_mapped(client: httpx.AsyncClient) -> None:
+    data = b"question,answer\nWhy does it blink?,The drum is at its end.\n"
+    assert (await send(client, data, "a.csv")).status_code == 422
+    mapping: dict[str, Any] = {"instruction": "question", "output": "answer"}
+    made = await send(client, data, "a.csv", mapping=json.dumps(mapping))
+
+    assert (made.status_code, made.json()["mapping"]) == (201, mapping)
+    assert (await client.post(f"{PATH}/1/validate")).json()["valid"] == 1

@@ -1,0 +1,165 @@
+"""Work on files in processes of their own: one at a time, bounded, ended when nobody needs it."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from serve.api import IngressDeps, build_api
+from serve.dataset_jobs import DatasetJobs, StillRunning, run_worker
+from serve.errors import ApiError
+from tests.serve.ingress_fixtures import LOCAL
+from tests.serve.test_dataset_work_api import GOOD, alpaca, lines
+
+pytestmark = pytest.mark.anyio
+
+
+class Worker:
+    """Answers when it is let; counts how often it was asked and how many were at work at once."""
+
+    def __init__(self) -> None:
+        self.go_on, self.asked, self.at_work, self.most, self.cancelled = asyncio.Event(), 0, 0, 0, 0
+
+    async def __call__(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        self.asked += 1
+        self.at_work += 1
+        self.most = max(self.most, self.at_work)
+        try:
+            await self.go_on.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.at_work -= 1
+        return {"done": dict(job)}
+
+
+async def test_the_same_work_is_done_once_for_all_who_ask_for_it() -> None:
+    worker = Worker()
+    jobs = DatasetJobs(worker)
+    with pytest.raises(StillRunning):
+        await jobs.run("a", {"n": 1}, 0.01)
+    waiting = asyncio.create_task(jobs.run("a", {"n": 1}))
+    await asyncio.sleep(0)
+    worker.go_on.set()
+
+    assert (await waiting, worker.asked) == ({"n": 1}, 1)
+    assert not jobs.running("a")
+
+
+async def test_one_works_and_a_few_wait() -> None:
+    worker = Worker()
+    jobs = DatasetJobs(worker, waiting=2)
+    tasks = [asyncio.create_task(jobs.run(n, {"n": n})) for n in range(3)]
+    await asyncio.sleep(0.01)
+    with pytest.raises(ApiError) as refused:
+        await jobs.run(9, {})
+    worker.go_on.set()
+
+    assert (refused.value.status, refused.value.headers["retry-after"]) == (503, "30")
+    assert [task["n"] for task in await asyncio.gather(*tasks)] == [0, 1, 2]
+    assert worker.most == 1
+
+
+async def test_work_without_an_end_is_ended() -> None:
+    worker = Worker()
+    jobs = DatasetJobs(worker, seconds=0.01)
+    with pytest.raises(ApiError) as refused:
+        await jobs.run("a", {})
+
+    assert (refused.value.status, worker.cancelled) == (504, 1)
+
+
+async def test_closing_ends_what_runs_and_what_waits() -> None:
+    worker = Worker()
+    jobs = DatasetJobs(worker)
+    for key in "ab":
+        with pytest.raises(StillRunning):
+            await jobs.run(key, {}, 0.01)
+    await jobs.close()
+
+    assert (worker.asked, worker.cancelled) == (1, 1)
+    assert not jobs.running("a")
+
+
+@pytest.mark.parametrize(("rule", "status", "param"), [("disk_full", 507, None), ("file_gone", 409, None),
+                                                       ("torn_last_line", 422, "file")])  # fmt: skip
+async def test_a_refusal_becomes_an_answer(rule: str, status: int, param: str | None) -> None:
+    async def worker(job: Mapping[str, Any]) -> dict[str, Any]:
+        return {"refused": {"rule": rule, "message": "why", "line": None, "column": None}}
+
+    with pytest.raises(ApiError) as refused:
+        await DatasetJobs(worker).run("a", {})
+    assert (refused.value.status, refused.value.param, refused.value.code) == (status, param, rule)
+
+
+def job(path: Path, task: str = "inspect") -> dict[str, Any]:
+    where = {"id": 1, "path": str(path), "extension": "jsonl", "created_at": "2026-01-01T00:00:00+00:00"}
+    return {"task": task, **where, "format": "auto", "mapping": {}, "skip_invalid": False}
+
+
+async def test_the_process_reads_the_file_and_says_what_is_wrong_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(lines(GOOD))
+    good = asyncio.create_task(DatasetJobs().run("a", job(path)))
+    torn = tmp_path / "torn.jsonl"
+    torn.write_bytes(lines(GOOD) + b"{")
+    with pytest.raises(ApiError, match="line 4"):
+        await DatasetJobs().run("a", job(torn))
+
+    assert (await good)["stats"]["total_samples"] == 3
+
+
+async def test_a_process_that_dies_is_no_end_of_the_ingress(tmp_path: Path) -> None:
+    with pytest.raises(ApiError) as died:
+        await DatasetJobs().run("a", {"task": "no such task"})
+
+    assert (died.value.status, died.value.code) == (500, "worker_died")
+
+
+@pytest.mark.slow
+async def test_a_process_that_nobody_needs_is_ended(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    os.mkfifo(path)  # nobody ever writes to it
+    running = asyncio.create_task(run_worker(job(path)))
+    await asyncio.sleep(1.0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    assert children() == []
+
+
+@pytest.mark.slow
+async def test_chats_are_answered_while_a_large_file_is_checked(deps: IngressDeps) -> None:
+    built = build_api(replace(deps, worker=None))
+    rows = [alpaca(n * 7919, output=f"Turn {n} screws, then wait {n * 13} seconds. " * 5) for n in range(5_000)]
+    path, ask = "/api/v1/admin/training/datasets", {"messages": [{"role": "user", "content": "Hi there"}]}
+    async with (
+        built.router.lifespan_context(built),
+        httpx.AsyncClient(transport=httpx.ASGITransport(built), base_url=LOCAL, timeout=300) as client,
+    ):
+        parts = {"name": "large", "version": "1"}
+        made = await client.post(path, data=parts, files={"file": ("a.jsonl", lines(rows))})
+        assert made.json()["total_samples"] == 5_000
+        checking = asyncio.create_task(client.post(f"{path}/1/validate"))
+        answered = 0
+        while not checking.done():
+            reply = await client.post("/v1/chat/completions", json=ask)
+            assert reply.status_code == 200
+            answered += 1
+            await asyncio.sleep(0.01)
+
+    assert (await checking).json()["total"] == 5_000
+    assert answered >= 20
+
+
+def children() -> list[str]:
+    task = Path(f"/proc/{os.getpid()}/task")
+    found = " ".join((thread / "children").read_text() for thread in task.iterdir()).split()
+    return [pid for pid in found if "upload_worker" in Path(f"/proc/{pid}/cmdline").read_text()]

@@ -17,7 +17,7 @@ LETTERS_OF = 40
 # neither a hashtag nor C#
 SYMBOL = re.compile(r"(?<![\w#])#+(?![\w#])|\.{3,}|…+")
 HEADING = re.compile(r"^[ \t]*#{1,6}(?= +[^#\s])", re.MULTILINE)
-ENDS_IN_ELLIPSIS = re.compile(r"(?:\.{3,}|…)[ \t\"'”’)]*$", re.MULTILINE)
+ENDS_IN_ELLIPSIS = re.compile(r"(?:(?<!\.)\.{3,}|…)[ \t\"'”’)]*$", re.MULTILINE)
 BULLET = re.compile(r"^[ \t]*[-*•‣◦·▪●○■□]", re.MULTILINE)
 DRAWN_LINE = re.compile(r"([-=_*~#.+|─━═])\1{2,}")
 PLACEHOLDER_ASKED = re.compile(r"lorem|ipsum|placeholder|dummy|filler|더미|자리 ?표시|샘플|로렘", re.IGNORECASE)

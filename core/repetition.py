@@ -46,12 +46,12 @@ LOOP_TAIL_WORDS = 20
 WHOLE_WORDS = 16
 RUN = 40
 RUN_OF_SYMBOLS = 100  # a line drawn with dashes is shorter
-LONG_WORD = 24
+LONG_WORD, LONGEST_WORD = 24, 4_000
 SHORT_UNIT, SHORT_UNIT_LENGTH = 2, 48  # "hahaha" may be long
 LOOPED_LINES_TIMES, LOOPED_LINES_BYTES = 8, 160
 LOOPED_CHARACTERS = re.compile(r"(.{2,40}?)\1{3,}")
 PARAGRAPH_BREAK = re.compile(r"\n[ \t]*\n")
-SENTENCE_END = re.compile(r"[.!?。！？…]+(?:\s+|$)|\n")
+SENTENCE_END = re.compile(r"(?<=[.!?。！？…])\s+|\n")
 
 
 def repetition_findings(reply: Text) -> list[Finding]:
@@ -81,7 +81,7 @@ def _character_loop(reply: Text) -> str | None:
     if len(reply.prose_compact) < LONG_WORD:
         return None
     for word in reply.prose_words:
-        if len(word) >= LONG_WORD and (loop := LOOPED_CHARACTERS.search(word)):
+        if len(word) >= LONG_WORD and (loop := LOOPED_CHARACTERS.search(word[:LONGEST_WORD])):
             least = SHORT_UNIT_LENGTH if len(loop[1]) <= SHORT_UNIT else LONG_WORD
             if len(loop[0]) >= least and not loop[1].isdigit():
                 return f"Expected words, found {len(loop[1])} characters {len(loop[0]) // len(loop[1])} times in a row"

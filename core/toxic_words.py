@@ -24,7 +24,7 @@ _KOREAN_EVADED = (
     *(first + r"[\d.*~!@#^_-]{1,2}신" for first in "병븅"),
 )
 _ENGLISH_EVADED = (
-    r"\bf[\W_]*[u*@v][\W_]*[c*][\W_]*k(?:er|ing|ed|s)?\b",
+    r"\bf[\W_]{0,3}[u*@v][\W_]{0,3}[c*][\W_]{0,3}k(?:er|ing|ed|s)?\b",
     r"\bf\*{2,3}k?\b",
     r"\bsh[1!*]t(?:ty|s)?\b",
     r"\bb[1!*]tch(?:es)?\b",

@@ -1,5 +1,7 @@
+import time
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,3 +45,12 @@ def test_an_accent_after_a_folded_letter_is_composed() -> None:
 def test_only_the_last_question_counts_and_no_name() -> None:
     first = conversation(messages=talk("one", "two", "three"), id="a", user_id="u")
     assert exact_hash(first) == exact_hash(conversation("three", id="b", user_id="v"))
+
+
+@pytest.mark.parametrize("marks", ["\u0301\u0327", "\uff9e\u0301"])
+def test_a_letter_under_a_hundred_thousand_marks_is_folded_at_once(marks: str) -> None:
+    text = "가" + marks * 50_000
+    started = time.process_time()
+    once = folded(text)
+    assert time.process_time() - started < 3, "sorting them takes the square of their number"
+    assert folded(once) == once != folded(text[:-1])

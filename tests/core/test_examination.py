@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,6 +108,14 @@ def test_anything_can_be_examined_and_every_code_is_known(asked: str, reply: str
     }
     assert found.language in {"ko", "en", "other"}
     assert 0.0 <= found.quality <= 1.0
+
+
+@pytest.mark.parametrize("unit", [".", "f*", "죄송", "죄송 가나다", "시1", "`", "\n", "sorry i ", "e\u0301\u0327"])
+def test_the_time_grows_with_the_length_not_with_its_square(unit: str) -> None:
+    text = unit * (60_000 // len(unit)) + "x"
+    started = time.process_time()
+    examine(conversation(text, text + "y"))
+    assert time.process_time() - started < 3
 
 
 def test_feedback_moves_the_score() -> None:

@@ -65,8 +65,9 @@ class BandRows:
         self._connection.execute(insert(band_signature).values(version=signature_version()))
         for seqs in _placed(self._connection):
             again = texts(seqs)
-            hashes = band_hashes(shingles(list(again.values())))
-            numbers = np.fromiter(again, np.int64, len(again))
+            left = [seq for seq in seqs if seq in again]
+            hashes = band_hashes(shingles([again[seq] for seq in left]))
+            numbers = np.array(left, np.int64)
             self.add(candidates(numbers, hashes, self.find(np.unique(hashes))).added, {})
 
     def find(self, hashes: NDArray[np.int64]) -> Members:

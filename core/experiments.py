@@ -44,8 +44,8 @@ METRICS: dict[str, Metric] = {
 }
 SUCCESS_METRICS = tuple(name for name, metric in METRICS.items() if metric.sign)
 
-ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
-ExperimentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
+ArmName = Annotated[str, Field(pattern=r"^[\w-]+$", max_length=32)]
+ExperimentName = Annotated[str, Field(pattern=r"^[\w-]+$", max_length=255)]
 
 
 class Arm(Domain):

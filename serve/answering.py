@@ -7,13 +7,14 @@ import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from core.conversation import Conversation, Provenance
 from serve.champion_follower import UnknownModel
 from serve.engine_client import EngineClient, Item
 from serve.errors import ApiError, api_error, busy
+from serve.experiment_follower import Assigned
 from serve.guarded import Chats, Deadlines, Guarded
 from serve.keeper import Keeper, Kept
 from serve.limits import Gate
@@ -36,6 +37,18 @@ class Follower(Protocol):
     def names(self) -> list[str]: ...
 
 
+class Experimenting(Protocol):
+    """What is needed of ExperimentFollower."""
+
+    def assigned(self, turn: Turn) -> Assigned | None: ...
+
+
+class Noting(Protocol):
+    """What is needed of ServedLog."""
+
+    def note(self, arm: Assigned, turn: Turn, draft: Draft, seconds: float) -> None: ...
+
+
 @dataclass(frozen=True)
 class Speaker:
     """Who answers: its name is what every reply says of itself."""
@@ -44,6 +57,8 @@ class Speaker:
     provenance: Provenance
     chats: Chats
     tier: Tier = "primary"
+    arm: Assigned | None = None
+    started: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
@@ -82,6 +97,7 @@ class Answering:
         gate: Gate,
         deadlines: Deadlines,
         teacher: Chats | None = None,
+        experiments: tuple[Experimenting, Noting] | None = None,
     ) -> None:
         self._engine, self._follower, self._keeper, self._live = (
             Guarded("engine", engine, deadlines),
@@ -91,6 +107,8 @@ class Answering:
         )
         self._metrics, self._gate, self._seconds = metrics, gate, deadlines.reply
         self._teacher = Guarded("teacher", teacher, deadlines) if teacher else None
+        self._experiments: Experimenting | None = experiments[0] if experiments else None
+        self._noting: Noting | None = experiments[1] if experiments else None
 
     def names(self) -> list[str]:
         """Every model a client may ask for."""
@@ -112,7 +130,7 @@ class Answering:
             await items.aclose()
             draft = Draft()
             draft.read(body.get("choices"))
-            self._count(speaker, draft)
+            self._count(turn, speaker, draft)
             seconds = time.monotonic() - started
             kept = self._noted(await self._keep(turn, speaker, draft, self._unwanted(turn)))
             said = {**body, "id": turn.id, "model": speaker.name}
@@ -138,32 +156,43 @@ class Answering:
                         draft.stored = kept.collected
                         yield event(DONE)
                 finally:
-                    self._count(speaker, draft)
+                    self._count(turn, speaker, draft)
                     self._noted(kept)
                     if not draft.stored and not unwanted:
                         self._keeper.keep_later(draft_of(turn, speaker, draft))
 
     async def _begin(self, turn: Turn, *, stream: bool) -> tuple[Speaker, AsyncGenerator[Item, None], dict[str, Any]]:
         """The first who can answer, what it says after its head, and the JSON of that head."""
-        *before, last = self._order(turn.model)
+        arm = self._experiments.assigned(turn) if self._experiments else None
+        *before, last = self._order(turn.model, arm)
         for name in before:
             with contextlib.suppress(_Passed):
-                return await self._head_of(name, turn, stream, may_pass=True)
-        return await self._head_of(last, turn, stream, tier="fallback" if before else "primary")
+                return await self._head_of(name, turn, stream, arm=arm, may_pass=True)
+        return await self._head_of(
+            last, turn, stream, arm=None if before else arm, tier="fallback" if before else "primary"
+        )
 
     async def _head_of(
-        self, name: str, turn: Turn, stream: bool, *, tier: Tier = "primary", may_pass: bool = False
+        self,
+        name: str,
+        turn: Turn,
+        stream: bool,
+        *,
+        arm: Assigned | None = None,
+        tier: Tier = "primary",
+        may_pass: bool = False,
     ) -> tuple[Speaker, AsyncGenerator[Item, None], dict[str, Any]]:
         """Raises _Passed where another may answer instead: the request was sound, and nothing of it was said yet."""
-        speaker = await self._speaker(name, tier)
+        speaker = replace(await self._speaker(name, tier), arm=arm)
         items = speaker.chats.chat(turn.body(speaker.name, stream=stream))
         try:
             return speaker, items, _check_head(await anext(items))
         except BaseException as error:
             await items.aclose()
             if isinstance(error, Exception):
-                self._count(speaker, Draft(failed=True))
-                if may_pass and api_error(error).status >= 500:
+                ours = api_error(error).status >= 500
+                self._count(turn, speaker if ours else replace(speaker, arm=None), Draft(failed=True))
+                if may_pass and ours:
                     raise _Passed from error
             raise
 
@@ -176,11 +205,14 @@ class Answering:
         async with asyncio.timeout(self._seconds):  # at the start `production` waits for the first champion
             return Speaker(await self._follower.resolve(asked), "self", self._engine, tier)
 
-    def _order(self, asked: str) -> tuple[str, ...]:
+    def _order(self, asked: str, arm: Assigned | None) -> tuple[str, ...]:
         """Who is asked, one after the other; who asks for a name gets that one or an error.
 
+        The arm of a running experiment comes before all wishes, and the champion answers where it cannot.
         With `student` no message leaves for another machine. `auto`: the teacher until a version was promoted.
         """
+        if arm is not None:
+            return (arm.model,) if arm.model == self._follower.current else (arm.model, "production")
         wish = self._live.settings.answer_with
         if asked != "production" or wish == "student" or (wish == "auto" and self._teacher is None):
             return (asked,)
@@ -223,7 +255,9 @@ class Answering:
             self._metrics.uncollected.labels(kept.reason or "refused").inc()
         return kept
 
-    def _count(self, speaker: Speaker, draft: Draft) -> None:
+    def _count(self, turn: Turn, speaker: Speaker, draft: Draft) -> None:
+        if speaker.arm and self._noting:
+            self._noting.note(speaker.arm, turn, draft, time.monotonic() - speaker.started)
         outcome = "failed" if draft.failed else {None: "abandoned", "stop": "completed"}.get(draft.finish, "cut")
         self._metrics.replies.labels(speaker.name, outcome).inc()
 

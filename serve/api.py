@@ -25,6 +25,8 @@ from serve.docs_page import add_docs
 from serve.edge import Edge
 from serve.engine_client import EngineClient
 from serve.errors import answer
+from serve.experiment_follower import ExperimentFollower
+from serve.experiments_api import ModelsOnHand, experiment_routes
 from serve.health_api import health_routes
 from serve.keeper import Keeper, Writer
 from serve.limits import Gate, IngressLimits
@@ -33,6 +35,7 @@ from serve.loop_api import loop_routes
 from serve.metrics import Metrics
 from serve.openai_api import openai_routes
 from serve.review_api import review_routes
+from serve.served_log import ServedLog
 from serve.store_door import StoreDoor
 from serve.teacher import Teacher
 from serve.wrapper_api import Predicts, wrapper_routes
@@ -55,6 +58,8 @@ class IngressDeps:
     keys: Keys = field(default_factory=Keys)
     teacher: Teacher | None = None
     stage: str = "Production"
+    experiments: ExperimentFollower | None = None
+    engine_adapters: int = 3
     look_seconds: float = 1.0
     base_model: str = ""
     tokenizer: str = ""
@@ -71,6 +76,7 @@ def build_api(deps: IngressDeps) -> FastAPI:
     live = LiveView(door, deps.live, deps.look_seconds)
     gate = Gate("chats", limits.running_chats)
     metrics.chats.set_function(lambda: gate.taken)
+    served = ServedLog(door, metrics, deps.look_seconds)
     answering = Answering(
         deps.engine,
         deps.follower,
@@ -80,6 +86,7 @@ def build_api(deps: IngressDeps) -> FastAPI:
         gate,
         limits.deadlines,
         deps.teacher,
+        (deps.experiments, served) if deps.experiments else None,
     )
     routers = [
         openai_routes(answering, door, limits),
@@ -90,9 +97,10 @@ def build_api(deps: IngressDeps) -> FastAPI:
         dataset_routes(door, limits, files, jobs),
         dataset_work_routes(work),
         review_routes(door, limits),
+        experiment_routes(door, limits, ModelsOnHand(answering.names, deps.engine_adapters)),
         health_routes(deps.engine, answering, metrics),
     ]
-    return _assembled(routers, _lifespan(live, door, files, jobs), deps.keys, metrics)
+    return _assembled(routers, _lifespan(live, door, files, served, jobs), deps.keys, metrics)
 
 
 def _assembled(routers: list[APIRouter], lifespan: Any, keys: Keys, metrics: Metrics) -> FastAPI:
@@ -106,14 +114,16 @@ def _assembled(routers: list[APIRouter], lifespan: Any, keys: Keys, metrics: Met
     return api
 
 
-def _lifespan(live: LiveView, door: StoreDoor, files: UploadFiles, jobs: DatasetJobs) -> Any:
+def _lifespan(live: LiveView, door: StoreDoor, files: UploadFiles, served: ServedLog, jobs: DatasetJobs) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await live.refresh()
         await asyncio.to_thread(files.sweep)
-        looking = asyncio.create_task(live.run())
+        looking = [asyncio.create_task(live.run()), asyncio.create_task(served.run())]
         yield
-        looking.cancel()
+        for task in looking:
+            task.cancel()
+        await served.flush()
         await jobs.close()
         door.close()
 

@@ -16,6 +16,7 @@ from resources.store import NotFound, Store, StoreUnavailable
 from serve.adapter_names import AdapterNames
 from serve.engine import VERSION_NAME
 from serve.engine_client import BASE, AdapterNotServed, EngineClient, EngineUnavailable
+from serve.pins import Pins
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +45,19 @@ class ChampionFollower:
     """
 
     def __init__(
-        self, store: Store, engine: EngineClient, *, state_dir: Path, lineage: str, interval_seconds: float = 0.5
+        self,
+        store: Store,
+        engine: EngineClient,
+        *,
+        state_dir: Path,
+        lineage: str,
+        pins: Pins | None = None,
+        interval_seconds: float = 0.5,
     ) -> None:
         self.current: str = BASE
         self.settled = asyncio.Event()
         self._store, self._engine, self._lineage, self._interval = store, engine, lineage, interval_seconds
+        self._held = pins or Pins()
         self._adapters, self._file = state_dir / "adapters", state_dir / "champion.json"
         self._on_disk = AdapterNames(self._adapters, lineage)
         self._served: Champion | LastChampion | None = None
@@ -72,7 +81,7 @@ class ChampionFollower:
             return
         started = time.monotonic()
         try:
-            await self._engine.ensure(_name(wanted.n), _pins(wanted))
+            await self._engine.ensure(_name(wanted.n), self._held.hold("champion", _pins(wanted)))
         except AdapterNotServed as error:
             await self._failed(wanted, str(error))
         except EngineUnavailable as error:
@@ -151,7 +160,7 @@ class ChampionFollower:
         last = await asyncio.to_thread(self._last)
         for n in (candidate for candidate in (last.n, wanted.previous) if candidate not in (None, wanted.n)):
             try:
-                await self._engine.ensure(_name(n), [_name(n)])
+                await self._engine.ensure(_name(n), self._held.hold("champion", [_name(n)]))
             except (AdapterNotServed, EngineUnavailable) as error:
                 log.error("%s cannot stand in: %s", _name(n), error)
             else:

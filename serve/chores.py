@@ -64,7 +64,12 @@ def chores(
         for name in await asyncio.to_thread(prune, store, adapters, lineage, in_use):
             log.info("removed the adapter folder of %s; its report stays", name)
 
+    async def watch_experiment() -> None:
+        for done in await asyncio.to_thread(store.experiments.look):
+            log.info("%s", done)
+
     return [
+        Chore("experiment", 15.0, watch_experiment),
         Chore("aliases", 1.0, align_aliases),
         Chore("MLflow runs", 30.0, end_runs),
         Chore("webhooks", 1.0, deliver_webhooks),
@@ -75,10 +80,16 @@ def chores(
 
 
 def prune(store: Store, adapters: Path, lineage: str, in_use: set[str]) -> list[str]:
-    """Remove adapter folders but those of the champion, the previous one, the last five and what the engine holds."""
+    """Remove adapter folders but those of champion and previous, of experiments, the last five and the engine's."""
     champion = store.champion.get()
     on_disk = _versions(adapters, lineage)
-    kept = {champion.n, champion.previous, *on_disk[:KEPT_VERSIONS], *(int(name[1:]) for name in in_use)}
+    kept = {
+        champion.n,
+        champion.previous,
+        *store.experiments.pinned(),
+        *on_disk[:KEPT_VERSIONS],
+        *(int(name[1:]) for name in in_use),
+    }
     unfinished = store.versions.unfinished()
     if unfinished:
         kept |= {unfinished.n, unfinished.parent}

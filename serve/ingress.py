@@ -17,8 +17,10 @@ from serve.api import IngressDeps, build_api
 from serve.auth import Keys
 from serve.champion_follower import ChampionFollower
 from serve.engine_client import HandleEngine
+from serve.experiment_follower import ExperimentFollower
 from serve.limits import IngressLimits
 from serve.logs import configure_logs
+from serve.pins import Pins
 from serve.teacher import Teacher
 from wrappers.lora import Complete, LoraWrapper
 
@@ -33,7 +35,11 @@ class IngressReplica:
         configure_logs(settings.log_level)
         store = _store(settings, lineage)
         client = HandleEngine(engine)
-        self._follower = ChampionFollower(store, client, state_dir=settings.state_dir, lineage=lineage)
+        pins, home = Pins(), settings.state_dir
+        self._follower = ChampionFollower(store, client, state_dir=home, lineage=lineage, pins=pins)
+        self._experiments = ExperimentFollower(
+            store, client, pins, state_dir=home, lineage=lineage, has_teacher=settings.has_teacher
+        )
         self._writer = CaptureWriter(store, settings.capture_queue)
         self._others = others  # deployments that nobody calls; a handle to them is what makes Serve start them
         self._deps = IngressDeps(
@@ -49,21 +55,25 @@ class IngressReplica:
             keys=keys_of(settings),
             teacher=teacher_of(settings),
             stage=settings.mlflow_model_stage,
+            experiments=self._experiments,
+            engine_adapters=settings.engine_adapters,
             base_model=settings.base_model,
             tokenizer=str(base_model.resolve(settings.base_model, settings.models_dir)),
             max_tokens=settings.finetune_max_length,
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        self._following = asyncio.create_task(self._follower.run())
+        self._following = [asyncio.create_task(each.run()) for each in (self._follower, self._experiments)]
         return build_api(self._deps)
 
     async def check_health(self) -> None:
-        if self._following.done():
-            self._following.result()
+        for task in self._following:
+            if task.done():
+                task.result()
 
     async def __del__(self) -> None:
-        self._following.cancel()
+        for task in self._following:
+            task.cancel()
         await asyncio.to_thread(self._writer.close)  # what clients were not told of yet is written first
 
 

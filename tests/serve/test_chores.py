@@ -22,11 +22,18 @@ def publish(adapters: Path, n: int, lineage: str = LINEAGE) -> None:
     (adapters / f"v{n}" / "manifest.json").write_text(manifest.to_json())
 
 
-def store(n: int | None, previous: int | None = None, unfinished: int | None = None, parent: int | None = None) -> Any:
+def store(
+    n: int | None,
+    previous: int | None = None,
+    unfinished: int | None = None,
+    parent: int | None = None,
+    pinned: frozenset[int] = frozenset(),
+) -> Any:
     version = SimpleNamespace(n=unfinished, parent=parent) if unfinished else None
     return SimpleNamespace(
         champion=SimpleNamespace(get=lambda: SimpleNamespace(n=n, previous=previous)),
         versions=SimpleNamespace(unfinished=lambda: version),
+        experiments=SimpleNamespace(pinned=lambda: pinned),
     )
 
 
@@ -39,6 +46,12 @@ def test_champion_previous_the_last_five_and_what_the_engine_holds_are_kept(tmp_
         publish(tmp_path, n)
     assert prune(store(4, 2), tmp_path, LINEAGE, in_use={"v6"}) == ["v7", "v5", "v3", "v1"]
     assert left(tmp_path) == [2, 4, 6, 8, 9, 10, 11, 12]
+
+
+def test_versions_of_an_open_experiment_are_kept(tmp_path: Path) -> None:
+    for n in range(1, 9):
+        publish(tmp_path, n)
+    assert prune(store(8, 7, pinned=frozenset({1, 2})), tmp_path, LINEAGE, set()) == ["v3"]
 
 
 def test_what_an_unfinished_version_starts_from_is_kept(tmp_path: Path) -> None:

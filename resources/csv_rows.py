@@ -29,7 +29,7 @@ class _BadRecord(Exception):
 def read_csv(file: BinaryIO, limits: Limits) -> Iterator[Record | BadLine]:
     """Each row under its header's names. Raises FileRefused for a header that names no columns."""
     csv.field_size_limit(max(csv.field_size_limit(), limits.record_bytes))
-    lines = _Lines(file, limits.record_bytes)
+    lines = _Lines(file, limits)
     rows = _rows(lines, _delimiter(lines.look()))
     header = _header(next(rows, None), limits)
     for first, row in rows:
@@ -106,9 +106,9 @@ def _unreadable(lines: "_Lines", error: str) -> BadLine:
 class _Lines:
     """Lines for csv's reader; those of the record at hand are kept, so that it can be read anew without its first."""
 
-    def __init__(self, file: BinaryIO, most: int) -> None:
-        self._source = byte_lines(file, most)
-        self._most = most
+    def __init__(self, file: BinaryIO, limits: Limits) -> None:
+        self._source = byte_lines(file, limits)
+        self._most = limits.record_bytes
         self._again: deque[tuple[int, str]] = deque()
         self._record: list[tuple[int, str]] = []
         self._size = self._reread = 0

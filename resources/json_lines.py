@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from core.strict_json import JsonRefused, decoded, parse_strict
-from resources.records import BadLine, Limits, Record
+from resources.records import BadLine, FileRefused, Limits, Record
 
 _PIECE = 1 << 18
 
 
 def read_json_lines(file: BinaryIO, limits: Limits) -> Iterator[Record | BadLine]:
     """Each line that is not blank, as a record or as what is wrong with it."""
-    for number, line, whole in byte_lines(file, limits.record_bytes):
+    for number, line, whole in byte_lines(file, limits):
         if line is None:
             found = f"expected at most {limits.record_bytes} bytes a line, found more"
             yield BadLine(number, limits.record_bytes + 1, "line_too_long", found)
@@ -30,14 +30,19 @@ def _read(number: int, line: bytes, whole: bool) -> Record | BadLine:
     return Record(number, value)
 
 
-def byte_lines(file: BinaryIO, most: int) -> Iterator[tuple[int, bytes | None, bool]]:
-    """Number, bytes and whether the line has its end; None for the bytes of a line over `most`, which is not held."""
-    number, kept, too_long = 1, b"", False
+def byte_lines(file: BinaryIO, limits: Limits) -> Iterator[tuple[int, bytes | None, bool]]:
+    """Number, bytes and whether the line has its end; None for the bytes of a line too long, which is not held.
+
+    Raises FileRefused for more lines than allowed, blank ones included: each costs time.
+    """
+    number, kept, too_long, most = 1, b"", False, limits.record_bytes
     while piece := file.read(_PIECE):
         first, *others = piece.split(b"\n")
         kept, too_long = (b"", True) if too_long or len(kept) + len(first) > most else (kept + first, False)
         for other in others:
             yield number, None if too_long else kept, True
             number, kept, too_long = number + 1, other, len(other) > most
+        if number > limits.lines:
+            raise FileRefused("too_many_lines", f"expected at most {limits.lines} lines, found more", number)
     if kept or too_long:
         yield number, None if too_long else kept, False

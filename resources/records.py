@@ -15,6 +15,7 @@ class Limits(NamedTuple):
     compression_ratio: int = 100
     record_bytes: int = 4 << 20
     records: int = 2_000_000
+    lines: int = 10_000_000
     columns: int = 500
     parquet_bytes: int = 256 << 20
     parquet_seconds: int = 300

@@ -266,6 +266,13 @@ def test_more_records_than_allowed_are_refused(extension: str) -> None:
     assert refused.value.what == "too_many_records"
 
 
+@pytest.mark.parametrize("extension", [".jsonl", ".csv"])
+def test_more_lines_than_allowed_are_refused_though_they_are_blank(extension: str) -> None:
+    with pytest.raises(FileRefused) as refused:
+        read(FILES[extension] + b"\n" * 300, extension, SMALL._replace(lines=100))
+    assert refused.value.what == "too_many_lines"
+
+
 def test_a_file_over_its_size_is_refused_before_it_is_read() -> None:
     with pytest.raises(FileRefused) as refused:
         read(A * 100, ".jsonl", SMALL._replace(file_bytes=100))

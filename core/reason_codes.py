@@ -28,6 +28,7 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         "own_reply_without_feedback": Reason("capture", "The model's own reply, and nobody said that it was good"),
         "duplicate": Reason("capture", "The same question with the same reply is there already"),
         "personal_data": Reason("capture", "It named a unique identifier of a person; masked, it waits for a review"),
+        "superseded": Reason("capture", "A person's correction stands in its place", final=True),
         # form
         "several_systems": Reason("error", "More than one system message", final=True),
         "system_not_first": Reason("error", "The system message does not stand first", final=True),
@@ -42,6 +43,7 @@ REASONS: Mapping[str, Reason] = MappingProxyType(
         "reply_repeats_user": Reason("error", "The reply is the question itself"),
         "unclosed_code_fence": Reason("error", "A code fence is not closed: the reply was cut off"),
         "too_many_tokens": Reason("error", "Longer than the model is trained on; it is not cut", final=True),
+        "template_refuses": Reason("error", "The base model's chat template does not take it", final=True),
         # content
         "looping": Reason("error", "The reply goes round in circles"),
         "repeated_lines": Reason("error", "The same lines or sentences stand again and again"),

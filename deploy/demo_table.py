@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from core.reason_codes import sentence
 from core.verdict import Check, Evaluation, PairedLoss, Verdict
 from deploy.background import Seen
 from deploy.client import Answer
@@ -65,7 +66,7 @@ class Turn:
 
 def page(turn: Turn) -> RenderableType:
     """All tables, in the order a reader wants them."""
-    parts = (_answers, _gate, _conversations, _seconds, _chats, _pages)
+    parts = (_answers, _gate, _conversations, _reasons, _seconds, _chats, _pages)
     return Group(*(part(turn) for part in parts))
 
 
@@ -117,15 +118,23 @@ def _conversations(turn: Turn) -> Table:
     captured = counted.imported + counted.chats
     table.add_row("captured", f"{captured:,} ({counted.imported:,} imported, {counted.chats:,} chats of this demo)")
     table.add_row("eligible", f"{counted.eligible:,}")
-    table.add_row("not eligible", _reasons(counted.left_out))
-    table.add_row("rejected by screening", _reasons(counted.screened_out))
+    table.add_row("not eligible | rejected", f"{counted.left_out.total():,} | {counted.screened_out.total():,}")
     table.add_row("trained on | held out", f"{counted.trained:,} | {counted.held_out:,}")
     return table
 
 
-def _reasons(reasons: Counter[str]) -> str:
-    named = ", ".join(f"{reason} {n:,}" for reason, n in reasons.most_common())
-    return f"{reasons.total():,}" + (f" ({named})" if named else "")
+def _reasons(turn: Turn) -> Table:
+    """Why conversations were left out, most first; one can be rejected for several reasons."""
+    counted = turn.counted
+    table = Table(box=FRAME, title="Why conversations were left out", expand=True)
+    table.add_column("reason", overflow="fold")
+    table.add_column("what it means", ratio=1)
+    table.add_column("at capture", justify="right")
+    table.add_column("by screening", justify="right")
+    for reason, _ in (counted.left_out + counted.screened_out).most_common():
+        times = (f"{found[reason]:,}" if found[reason] else "" for found in (counted.left_out, counted.screened_out))
+        table.add_row(reason, sentence(reason), *times)
+    return table
 
 
 def _seconds(turn: Turn) -> Table:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import Connection, Row, insert, or_, select, union, update
 
 from resources.conversation_rows import CHUNK
 from resources.database import Database
 from resources.event_rows import write_event
-from resources.tables import conversations, erasures, utc_now
+from resources.tables import conversations, erasures, experiment_logs, utc_now
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,10 @@ class Erasures:
         return set(ids) - self._database.read(lambda c: _known(c, sorted(ids)))
 
     def users(self) -> set[str]:
-        """Every user with a conversation in the store."""
-        query = select(conversations.c.user_id).where(conversations.c.user_id.is_not(None)).distinct()
-        return set(self._database.read(lambda c: c.execute(query).scalars().all()))
+        """Every user with a conversation, or a turn of an experiment, in the store."""
+        columns = (conversations.c.user_id, experiment_logs.c.user_id)
+        found = union(*(select(column).where(column.is_not(None)) for column in columns))
+        return set(self._database.read(lambda c: c.execute(found).scalars().all()))
 
 
 def note_erasure(

@@ -185,6 +185,24 @@ class Settings(BaseSettings):
         default=1000, ge=1, le=1_000_000, description="Conversations that may wait for the store"
     )
 
+    # --- how long things are kept
+    conversation_retention_days: int = Field(
+        default=0,
+        ge=0,
+        le=36_500,
+        description="Age at which e-mail addresses, phone numbers and the like are masked in stored conversations, and "
+        "those that may not be trained on, with copies of resets, are deleted; 0: never",
+    )
+    event_retention_days: int = Field(
+        default=90, ge=0, le=36_500, description="Age at which events are deleted; 0: never"
+    )
+    kept_champion_backups: int = Field(
+        default=5, ge=1, le=10_000, description="Copies of champions kept in backups, the newest first"
+    )
+    kept_trainer_logs: int = Field(
+        default=20, ge=1, le=10_000, description="Versions whose trainer logs are kept, the newest first"
+    )
+
     # --- addresses and access
     host: str = Field(default="127.0.0.1", min_length=1, description="Address the ingress listens on")
     fastapi_port: int = Field(default=8000, ge=1, le=65535, description="Port of the ingress")

@@ -8,6 +8,7 @@ from resources.erasure_rows import Erasures
 from resources.events import Events, Outbox
 from resources.experiments import Experiments
 from resources.progress import ProgressLog
+from resources.retention import Retention
 from resources.reviews import Reviews
 from resources.schema import migrate
 from resources.setting_store import Pause, SettingStore
@@ -61,6 +62,7 @@ class Store:
         self.outbox = Outbox(self.database, self.settings)
         self.uploads = Uploads(self.database)
         self.erasures = Erasures(self.database)
+        self.retention = Retention(self.database)
         self.reviews = Reviews(self.database)
 
     def size_bytes(self) -> int:

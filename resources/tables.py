@@ -377,6 +377,14 @@ quality_findings = Table(
 )
 Index("findings_of_log", quality_findings.c.log, quality_findings.c.id)
 
+# one row: up to which conversation contact data is masked for its age, and by which rules
+retained = Table(
+    "retained",
+    metadata,
+    Column("masked_to", BigInteger, primary_key=True, autoincrement=False),
+    Column("rules_version", String(64), nullable=False),
+)
+
 # `user_id` and `names` only until every file is swept; the salted digest stays, for backups that are restored later
 erasures = Table(
     "erasures",

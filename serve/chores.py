@@ -12,7 +12,10 @@ import httpx
 
 from core.manifest import MANIFEST_NAME, Manifest
 from resources import aliases, erasing, run_ends, webhooks
+from resources.kept import LAST_VERSIONS, needed
+from resources.pruning import prune_files, prune_rows
 from resources.registry import Registry
+from resources.retention import remove_copies
 from resources.settings import Settings
 from resources.store import Store
 from resources.tracking import Tracking
@@ -22,7 +25,6 @@ from serve.reconciler import Chore
 
 log = logging.getLogger(__name__)
 
-KEPT_VERSIONS = 5
 _BROKEN_SECONDS = 20.0
 
 _LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries {
@@ -59,6 +61,24 @@ def chores(
         if removed := await asyncio.to_thread(erasing.finish, store, erased_places):
             log.info("erased %d pieces of people who asked for it from files", removed)
 
+    def grow_old() -> bool:
+        return store.retention.turn(settings.conversation_retention_days).more
+
+    async def apply_retention() -> None:
+        while await asyncio.to_thread(grow_old):  # noqa: ASYNC110 - not waiting for anything, but letting others write
+            await asyncio.sleep(1)
+        days = settings.conversation_retention_days
+        await asyncio.to_thread(remove_copies, settings.state_dir / "backups", days)
+
+    def prune_all() -> dict[str, int]:
+        kept = {"backups": settings.kept_champion_backups, "logs": settings.kept_trainer_logs}
+        files = prune_files(store, settings.state_dir, **kept)
+        return files | prune_rows(store, settings.event_retention_days)
+
+    async def prune_old() -> None:
+        if removed := await asyncio.to_thread(prune_all):
+            log.info("removed what nothing needs any more: %s", removed)
+
     async def remove_old_adapters() -> None:
         in_use = set(await engine.loaded())
         for name in await asyncio.to_thread(prune, store, adapters, lineage, in_use):
@@ -74,25 +94,17 @@ def chores(
         Chore("MLflow runs", 30.0, end_runs),
         Chore("webhooks", 1.0, deliver_webhooks),
         Chore("erasures", 5.0, finish_erasures),
+        Chore("retention", 3600.0, apply_retention),
         Chore("old adapters", 60.0, remove_old_adapters),
+        Chore("old files and rows", 600.0, prune_old),
         Chore("code location", 5.0, watchdog.look),
     ]
 
 
 def prune(store: Store, adapters: Path, lineage: str, in_use: set[str]) -> list[str]:
-    """Remove adapter folders but those of champion and previous, of experiments, the last five and the engine's."""
-    champion = store.champion.get()
+    """Remove adapter folders but those that are needed, the last five and what the engine holds."""
     on_disk = _versions(adapters, lineage)
-    kept = {
-        champion.n,
-        champion.previous,
-        *store.experiments.pinned(),
-        *on_disk[:KEPT_VERSIONS],
-        *(int(name[1:]) for name in in_use),
-    }
-    unfinished = store.versions.unfinished()
-    if unfinished:
-        kept |= {unfinished.n, unfinished.parent}
+    kept = {*needed(store), *on_disk[:LAST_VERSIONS], *(int(name[1:]) for name in in_use)}
     removed = [n for n in on_disk if n not in kept]
     for n in removed:
         _remove(adapters / f"v{n}")

@@ -1,0 +1,14 @@
+"""Which versions' files are still needed; what else there is may be removed."""
+
+from resources.store import Store
+
+LAST_VERSIONS = 5
+
+
+def needed(store: Store) -> set[int]:
+    """The champion, the one before, what an experiment names, what is unfinished and what it starts from."""
+    champion, unfinished = store.champion.get(), store.versions.unfinished()
+    found = {champion.n, champion.previous, *store.experiments.pinned()}
+    if unfinished:
+        found |= {unfinished.n, unfinished.parent}
+    return {n for n in found if n is not None}

@@ -6,9 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from core.duplicates import exact_hash
 from core.gate import Check, Verdict
-from resources import datasets
+from resources.dataset_leaks import look_at
 from resources.progress import Progress
 
 DATASET = "validated_dataset"
@@ -16,9 +15,14 @@ ADAPTER = "lora_adapter"
 REPORT = "evaluation_report"
 
 DATASET_CHECKS = [
-    dg.AssetCheckSpec("no_conversation_in_two_sides", asset=DATASET, description="No id, unit or text on both"),
+    dg.AssetCheckSpec(
+        "no_conversation_in_two_sides", asset=DATASET, description="No id, unit, text or near-duplicate on two"
+    ),
     dg.AssetCheckSpec("no_duplicate_conversations", asset=DATASET, description="Question and reply occur once"),
     dg.AssetCheckSpec("enough_held_out", asset=DATASET, description="As many held out as the gate needs to decide"),
+    dg.AssetCheckSpec(
+        "no_prompt_of_the_gate", asset=DATASET, description="Nothing the gate measures with is trained on"
+    ),
 ]
 ADAPTER_CHECKS = [
     dg.AssetCheckSpec("training_loss_fell", asset=ADAPTER, description="Mean of the last tenth below that of the first")
@@ -42,22 +46,19 @@ REPORT_CHECKS = [
 
 def dataset_checks(folder: Path, min_held_out: int) -> list[dg.AssetCheckResult]:
     """The claims about a dataset, checked on the files themselves."""
-    train, held_out, units = datasets.read_train(folder), datasets.read_held_out(folder), datasets.read_units(folder)
-    hashes = {c.id: exact_hash(c) for c in train + held_out}
-    shared = {
-        kind: len({name[c.id] for c in train} & {name[c.id] for c in held_out})
-        for kind, name in (("texts", hashes), ("units", units), ("ids", {id_: id_ for id_ in hashes}))
-    }
-    duplicates = len(train) + len(held_out) - len(set(hashes.values()))
+    found = look_at(folder)
+    held_out = found.rows["held_out"]
     return [
-        _result("no_conversation_in_two_sides", DATASET, not any(shared.values()), shared, error=True),
-        _result("no_duplicate_conversations", DATASET, duplicates == 0, {"duplicates": duplicates}, error=True),
+        _result("no_conversation_in_two_sides", DATASET, not any(found.shared.values()), found.shared, error=True),
         _result(
-            "enough_held_out",
+            "no_duplicate_conversations",
             DATASET,
-            len(held_out) >= min_held_out,
-            {"held_out": len(held_out), "needed": min_held_out},
+            found.duplicates == 0,
+            {"duplicates": found.duplicates},
+            error=True,
         ),
+        _result("enough_held_out", DATASET, held_out >= min_held_out, {"held_out": held_out, "needed": min_held_out}),
+        _result("no_prompt_of_the_gate", DATASET, found.contaminated == 0, {"found": found.contaminated}, error=True),
     ]
 
 

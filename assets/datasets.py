@@ -5,12 +5,12 @@ import dagster as dg
 from assets.checks import DATASET_CHECKS, dataset_checks
 from assets.conversations import raw_conversations
 from assets.step import POOL, folder, step
-from core.rendering import ChatTokenizer
 from core.rules import RULES_VERSION
 from resources.report import table
-from resources.screening import REJECTED, make_dataset, rejections
+from resources.screening import REJECTED, Screener, make_dataset, rejections
 from resources.settings import Settings
 from resources.store import Store
+from resources.token_counts import BatchTokenizer
 
 
 @dg.asset(
@@ -25,12 +25,13 @@ def validated_dataset(
     context: dg.AssetExecutionContext,
     store: dg.ResourceParam[Store],
     settings: dg.ResourceParam[Settings],
-    tokenizer: dg.ResourceParam[ChatTokenizer],
+    tokenizer: dg.ResourceParam[BatchTokenizer],
 ) -> dg.MaterializeResult:
     """All accepted conversations so far, for training and held out, as an immutable folder."""
     with step(context, store, settings) as claim:
         target = folder(settings, "datasets", claim.n)
-        manifest = make_dataset(store, claim, target, tokenizer, settings.finetune_max_length)
+        screener = Screener(tokenizer, settings.finetune_max_length, settings.caps())
+        manifest = make_dataset(store, claim, target, screener)
         checks = dataset_checks(target, settings.gate_min_held_out)
     reasons = rejections(manifest)
     shown = table(["rejected because", "conversations"], list(reasons.items())) if reasons else "none was rejected"

@@ -9,6 +9,10 @@ from core.conversation import Conversation
 IGNORED = -100
 
 
+class TemplateRefuses(ValueError):
+    """The chat template of the base model does not take these messages."""
+
+
 class ChatTokenizer(Protocol):
     """What is needed of a Hugging Face tokenizer."""
 

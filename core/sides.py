@@ -1,25 +1,18 @@
-"""Which conversations are held out: decided once by the hash of their unit, then stored, never moved."""
+"""Which side a conversation lies on: decided once by the hash of its unit, then stored, never moved."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from core.conversation import Conversation
 
-Side = Literal["train", "held_out"]
+Side = Literal["train", "validation", "held_out"]
 
+SIDES: tuple[Side, ...] = ("train", "validation", "held_out")
 SALT = "sides-v1"
+VALIDATION_SALT = "validation-v1"
+VALIDATION_SHARE = 0.10
 USERS_THAT_MAKE_UNITS = 10
-
-
-@dataclass(frozen=True)
-class Sides:
-    """`sides` by conversation id, `units` newly decided, `quarantined` ids that would have joined both sides."""
-
-    sides: dict[str, Side]
-    units: dict[str, Side]
-    quarantined: tuple[str, ...]
 
 
 def held_out_share(rank: int) -> float:
@@ -32,40 +25,57 @@ def held_out_share(rank: int) -> float:
 def unit_of(conversation: Conversation, users: int, known: Mapping[str, Side] | None = None) -> str:
     """The user where the store knows ten or more, else the thread; a unit once stored keeps its kind."""
     known = known or {}
-    thread = f"thread:{conversation.thread_id or conversation.id}"
-    if conversation.user_id is None or thread in known:
+    thread, user = unit_names(conversation)
+    if user is None or thread in known:
         return thread
-    user = f"user:{conversation.user_id}"
     return user if user in known or users >= USERS_THAT_MAKE_UNITS else thread
 
 
+def unit_names(conversation: Conversation) -> tuple[str, str | None]:
+    """The unit of its thread and the one of its user, if it has any."""
+    thread = f"thread:{conversation.thread_id or conversation.id}"
+    return thread, None if conversation.user_id is None else f"user:{conversation.user_id}"
+
+
 def side_of_new_unit(unit: str, rank: int, salt: str = SALT) -> Side:
-    """The side of a unit whose first conversation has this rank."""
-    digest = hashlib.sha256(f"{salt}:{unit}".encode()).digest()
-    return "held_out" if int.from_bytes(digest[:8], "big") / 2**64 < held_out_share(rank) else "train"
+    """The side of a unit whose first conversation has this rank; validation is carved from what is not held out."""
+    if _fraction(unit, salt) < held_out_share(rank):
+        return "held_out"
+    return "validation" if _fraction(unit, VALIDATION_SALT) < VALIDATION_SHARE else "train"
 
 
-def assign_sides(
-    units: Sequence[tuple[str, str]],
-    already: Mapping[str, Side],
-    seen_before: int,
-    hashes: Mapping[str, str] | None = None,
-    hash_sides: Mapping[str, Side] | None = None,
-) -> Sides:
-    """Place (conversation id, unit) pairs in their order; `seen_before` is the rank of the first.
+class Placing:
+    """Places conversations one after the other, so that nothing alike lies on two sides.
 
-    `hashes` gives the exact hash of each id and `hash_sides` the side of each hash already placed: a conversation
-    whose text lies on the other side than its unit is quarantined, as it would leak from one to the other.
+    `units` and `clusters` give the sides of those that hold accepted conversations already, `rank` says how many were
+    accepted before. `new_units` are those of `units` that were placed for the first time.
     """
-    hashes, text_sides = hashes or {}, dict(hash_sides or {})
-    sides: dict[str, Side] = {}
-    new_units: dict[str, Side] = {}
-    quarantined: list[str] = []
-    for rank, (conversation_id, unit) in enumerate(units, start=seen_before):
-        side = already.get(unit) or new_units.setdefault(unit, side_of_new_unit(unit, rank))
-        text = hashes.get(conversation_id)
-        if text is not None and text_sides.setdefault(text, side) != side:
-            quarantined.append(conversation_id)
-        else:
-            sides[conversation_id] = side
-    return Sides(sides=sides, units=new_units, quarantined=tuple(quarantined))
+
+    def __init__(self, units: Mapping[str, Side], clusters: Mapping[int, Side], rank: int) -> None:
+        self.rank = rank
+        self.units, self.new_units = dict(units), dict[str, Side]()
+        self._clusters = dict(clusters)
+
+    def place(self, unit: str, clusters: Sequence[int] = (), stored: Side | None = None) -> Side | None:
+        """The side of the next conversation; None where it would join two: it must be kept out.
+
+        The first of `clusters` is the one it belongs to, the others are those it is near as well. `stored` is the side
+        it was given by an attempt that came to nothing.
+        """
+        known = self.units.get(unit)
+        found = {self._clusters[cluster] for cluster in clusters if cluster in self._clusters}
+        found |= {side for side in (known, stored) if side}
+        if len(found) > 1:
+            return None
+        side = found.pop() if found else side_of_new_unit(unit, self.rank)
+        if known is None:
+            self.new_units[unit] = self.units[unit] = side
+        for own in clusters[:1]:
+            self._clusters[own] = side
+        self.rank += 1
+        return side
+
+
+def _fraction(unit: str, salt: str) -> float:
+    digest = hashlib.sha256(f"{salt}:{unit}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

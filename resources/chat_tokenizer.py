@@ -7,6 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from core.rendering import TemplateRefuses
+
 
 class ChatTokenizer:
     """What `core.rendering` asks of a tokenizer, with the ids that transformers gives."""
@@ -39,13 +41,26 @@ class ChatTokenizer:
         return_dict: bool = False,
     ) -> Any:
         """Text, or its ids when `tokenize`; nothing is added that the template does not say."""
-        text = self._template.render(
-            messages=conversation, add_generation_prompt=add_generation_prompt, tools=None, **self._specials
-        )
+        from jinja2 import TemplateError
+
+        try:
+            text = self._template.render(
+                messages=conversation, add_generation_prompt=add_generation_prompt, tools=None, **self._specials
+            )
+        except TemplateError as refusal:
+            raise TemplateRefuses(f"Expected messages that the chat template takes, found: {refusal}") from refusal
         return self.encode(text) if tokenize else text
 
     def encode(self, text: str, /, *, add_special_tokens: bool = False) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
+
+    def encode_batch(self, texts: Sequence[str], /) -> list[list[int]]:
+        """The ids of each text, worked out on all cores at once."""
+        return [found.ids for found in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def special_tokens(self) -> dict[str, int]:
+        """Text → id of the tokens that split a text before anything else does."""
+        return {str(token): number for number, token in self._tokenizer.get_added_tokens_decoder().items()}
 
 
 def _content(token: Any) -> str:

@@ -1,102 +1,92 @@
-"""Dataset folders: two Parquet files and a manifest written last. The same conversations give the same bytes."""
+"""Dataset folders: a Parquet file for each side, a manifest written last. Equal conversations give equal bytes."""
 
 import shutil
 import tempfile
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core.canonical import fingerprint_of
 from core.conversation import Conversation
 from core.manifest import Manifest
+from core.sides import SIDES, Side
 from resources import folders
+from resources.dataset_columns import CONVERSATION, DatasetRow
+from resources.dataset_writer import DatasetWriter, file_of
 
-TRAIN = "train.parquet"
-HELD_OUT = "held_out.parquet"
-
-_COLUMNS = pa.schema(
-    [
-        ("id", pa.string()),
-        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
-        ("reply", pa.string()),
-        ("user_id", pa.string()),
-        ("session_id", pa.string()),
-        ("thread_id", pa.string()),
-        ("source", pa.string()),
-        ("provenance", pa.string()),
-        ("model", pa.string()),
-        ("complete", pa.bool_()),
-        ("created_at", pa.timestamp("us", tz="UTC")),
-        ("unit", pa.string()),
-    ]
-)
+# rows that are read at once
+BATCH = 2_048
 
 
 def write(
     folder: Path,
-    train: Sequence[Conversation],
-    held_out: Sequence[Conversation],
+    pieces: Iterable[Sequence[DatasetRow]],
     *,
     version: int,
     base_fingerprint: str,
     parent: int | None,
-    units: Mapping[str, str],
     counts: Mapping[str, int],
     details: Mapping[str, str],
 ) -> Manifest:
-    """Publish `folder` whole or not at all; `units` maps a conversation id to its cluster (user or thread)."""
-    sides = {TRAIN: _in_order(train), HELD_OUT: _in_order(held_out)}
-    _refuse_overlap(sides)
+    """Publish `folder` whole or not at all; one that holds other conversations is replaced.
+
+    The rows come in the order in which they are to stand, by time and id; how they are cut into pieces changes nothing.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f"{folder.name}.tmp-", dir=folder.parent))
     try:
-        for name, conversations in sides.items():
-            pq.write_table(_table(conversations, units), staging / name, compression="zstd", store_schema=False)
+        with DatasetWriter(staging, version) as writer:
+            writer.write(pieces)
         manifest = Manifest(
             kind="dataset",
             version=version,
             files=folders.hashes(staging),
             base_fingerprint=base_fingerprint,
-            dataset_hash=content_hash(sides[TRAIN], sides[HELD_OUT]),
+            dataset_hash=writer.hash,
             library_versions={"pyarrow": pa.__version__},
             parent=parent,
-            counts=dict(counts),
+            counts={**counts, **writer.counts},
             details=dict(details),
         )
+        if folders.is_whole(folder) and read_manifest(folder) != manifest:
+            shutil.rmtree(folder)
         folders.publish(staging, folder, manifest)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return read_manifest(folder)
 
 
-def content_hash(train: Sequence[Conversation], held_out: Sequence[Conversation]) -> str:
-    """SHA-256 of the conversations of both sides, whichever library wrote them and in whichever order they came."""
-    return fingerprint_of(
-        {
-            name: [conversation.model_dump(mode="json") for conversation in _in_order(conversations)]
-            for name, conversations in ((TRAIN, train), (HELD_OUT, held_out))
-        }
-    )
-
-
 def read_train(folder: Path) -> list[Conversation]:
     """The conversations to train on, in the order they were written."""
-    return _read(folder, TRAIN)
+    return read_side(folder, "train")
 
 
 def read_held_out(folder: Path) -> list[Conversation]:
     """The conversations kept out of training, in the order they were written."""
-    return _read(folder, HELD_OUT)
+    return read_side(folder, "held_out")
+
+
+def read_side(folder: Path, side: Side) -> list[Conversation]:
+    """All conversations of a side; FolderRefused where the file is not the one that was written."""
+    batches = read_columns(folder, side, CONVERSATION.names)
+    return [Conversation.model_validate(entry) for batch in batches for entry in batch]
+
+
+def read_columns(folder: Path, side: Side, columns: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+    """Some columns of a side in pieces, after the whole file was checked against the manifest."""
+    path = checked_file(folder, side)
+    if path is not None:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(BATCH, columns=list(columns)):
+                yield batch.to_pylist()
 
 
 def read_units(folder: Path) -> dict[str, str]:
-    """Conversation id → cluster unit (user or thread) of both sides."""
-    read_manifest(folder)
-    tables = [pq.read_table(folder / name, columns=["id", "unit"]) for name in (TRAIN, HELD_OUT)]
-    return {entry["id"]: entry["unit"] for table in tables for entry in table.to_pylist()}
+    """Conversation id → cluster unit (user or thread) of all sides."""
+    batches = (batch for side in SIDES for batch in read_columns(folder, side, ["id", "unit"]))
+    return {entry["id"]: entry["unit"] for batch in batches for entry in batch}
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -107,24 +97,12 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def _in_order(conversations: Sequence[Conversation]) -> list[Conversation]:
-    return sorted(conversations, key=lambda conversation: (conversation.created_at, conversation.id))
-
-
-def _refuse_overlap(sides: Mapping[str, Sequence[Conversation]]) -> None:
-    times = Counter(conversation.id for conversations in sides.values() for conversation in conversations)
-    twice = sorted(id_ for id_, n in times.items() if n > 1)
-    if twice:
-        raise ValueError(f"Expected each conversation once in the dataset, found {len(twice)} twice, first {twice[0]}")
-
-
-def _table(conversations: Sequence[Conversation], units: Mapping[str, str]) -> pa.Table:
-    entries = [{**conversation.model_dump(), "unit": units[conversation.id]} for conversation in conversations]
-    return pa.Table.from_pylist(entries, schema=_COLUMNS)
-
-
-def _read(folder: Path, name: str) -> list[Conversation]:
-    manifest, actual = read_manifest(folder), folders.sha256_of(folder / name)
+def checked_file(folder: Path, side: Side) -> Path | None:
+    """The file of a side, unchanged since it was written; None where an older release wrote the dataset without it."""
+    manifest, name = read_manifest(folder), file_of(side)
+    if name not in manifest.files:
+        return None
+    actual = folders.sha256_of(folder / name)
     if actual != manifest.files[name]:  # or an erasure has put another folder in its place in this moment
         manifest, actual = read_manifest(folder), folders.sha256_of(folder / name)
     if actual != manifest.files[name]:
@@ -132,5 +110,4 @@ def _read(folder: Path, name: str) -> list[Conversation]:
             f"Expected SHA-256 {manifest.files[name]} for {folder / name}, found {actual}: "
             f"delete {folder} and materialise validated_dataset again"
         )
-    columns = [column for column in _COLUMNS.names if column != "unit"]
-    return [Conversation.model_validate(entry) for entry in pq.read_table(folder / name, columns=columns).to_pylist()]
+    return folder / name

@@ -9,6 +9,7 @@ from core.verdict import Verdict
 from resources.champions import champion_row, model_name, move_champion
 from resources.event_rows import write_event
 from resources.experiment_rows import hold_back
+from resources.screening_rows import NOT_SCREENED
 from resources.setting_store import pause
 from resources.store_errors import NotAllowed
 from resources.tables import conversations, pauses, utc_now, versions
@@ -95,7 +96,7 @@ def _end(connection: Connection, row: Row[Any], state: State, **values: Any) -> 
 def _give_rows_back(connection: Connection, n: int) -> int:
     """Sides stay: a conversation once held out is never trained on."""
     rows = update(conversations).where(conversations.c.version == n)
-    return connection.execute(rows.values(version=None, findings=[], rejected=False)).rowcount
+    return connection.execute(rows.values(version=None, **NOT_SCREENED)).rowcount
 
 
 def _pause_after_rejections(connection: Connection, lineage: str) -> None:

@@ -72,6 +72,8 @@ versions = Table(
     Column("stage", String(32)),
     Column("settings", JSON, nullable=False),
     Column("counts", JSON, nullable=False),
+    # under which rules, masks and limits its conversations were screened
+    Column("screened_with", JSON),
     Column("dataset_hash", Name),
     Column("training", JSON, nullable=False),
     Column("adapter_sha256", Name),
@@ -124,6 +126,8 @@ conversations = Table(
     Column("quality_parts", JSON),
     # what was masked: {kind: how many}
     Column("personal", JSON),
+    # of what is trained on, where masking made it another text than the one stored
+    Column("masked_hash", String(64)),
     Column("released_at", UtcDateTime),
     Column("released_by", Name),
     # the rules that whoever released it has overruled
@@ -160,6 +164,13 @@ Index(
 # in the order in which counts groups, so that it reads this index alone
 Index("standing", _c.complete, _c.eligible, _c.reason, _c.rejected, _c.version)
 Index("by_version", _c.version, _c.seq)
+Index("by_cluster", _c.cluster, _c.side)
+Index(
+    "by_masked_hash",
+    _c.masked_hash,
+    sqlite_where=text("masked_hash IS NOT NULL"),
+    postgresql_where=text("masked_hash IS NOT NULL"),
+)
 Index("by_eligible", _c.eligible, _c.seq)
 Index("by_user", _c.user_id, _c.seq)
 Index("by_session", _c.session_id, _c.seq)

@@ -48,6 +48,7 @@ class Version:
     stage: str | None
     settings: dict[str, Any]
     counts: dict[str, Any]
+    screened_with: dict[str, Any] | None
     dataset_hash: str | None
     training: dict[str, Any]
     adapter_sha256: str | None

@@ -1,28 +1,31 @@
 """Versions: who claimed which conversations, how far it came, and what was decided."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import EllipsisType
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
-from core.rules import Finding
-from core.sides import Side
+from core.caps import Caps
 from core.verdict import Verdict
 from resources.claims import beat, check_held, claim_version, release
 from resources.conversation_rows import StoredConversation, stored, with_texts
 from resources.database import Database
 from resources.endings import abandon_version, conclude_version, fail_version
 from resources.event_rows import write_event
+from resources.screening_caps import apply_caps_to_version
+from resources.screening_rows import Screened, Standing, screened_with, write_decisions, write_units
 from resources.setting_store import SettingStore
 from resources.store_errors import AttemptsExhausted, NotAllowed
-from resources.tables import conversations, units, versions
+from resources.tables import conversations, versions
 from resources.version_rows import Claim, Desired, State, Version, unfinished_row, version_of, version_row
 
 __all__ = ["MAX_ATTEMPTS", "Claim", "Desired", "Performance", "State", "Version", "Versions"]
 
 MAX_ATTEMPTS = 5
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -69,37 +72,27 @@ class Versions:
         query = with_texts().where(conversations.c.version == n).order_by(conversations.c.seq)
         return [stored(row) for row in self._database.read(lambda c: c.execute(query).all())]
 
-    def accepted_before(self, n: int) -> list[StoredConversation]:
-        """The conversations of earlier versions that screening accepted, in their order."""
-        query = (
-            with_texts()
-            .join(versions, versions.c.n == conversations.c.version)
-            .where(conversations.c.version < n, ~conversations.c.rejected)
-            .where(versions.c.state.not_in(["failed", "abandoned"]))
-            .order_by(conversations.c.seq)
-        )
-        return [stored(row) for row in self._database.read(lambda c: c.execute(query).all())]
+    def begin_screening(self, claim: Claim, rules: Mapping[str, Any]) -> None:
+        """Note the rules; what was screened under others is to be screened again."""
+        self._held(claim, lambda c: screened_with(c, claim.n, rules))
 
-    def screen(
-        self,
-        claim: Claim,
-        sides: Mapping[str, Side],
-        findings: Mapping[str, Sequence[Finding]],
-        units: Mapping[str, Side] | None = None,
-    ) -> None:
-        """Store sides, findings and newly placed units of this version; a side, once stored, stays."""
+    def screen(self, claim: Claim, decide: Callable[[Connection], Screened]) -> Standing:
+        """Store what is decided of some conversations of this version, in one transaction; returns what stands now.
 
-        def work(connection: Connection) -> None:
-            check_held(connection, claim)
-            _write_screening(connection, claim.n, sides, findings)
-            _write_units(connection, units or {})
+        A side and a unit, once stored, stay.
+        """
 
-        self._database.write(work)
+        def work(connection: Connection) -> Standing:
+            screened = decide(connection)
+            write_units(connection, screened.units)
+            write_decisions(connection, claim.n, screened.decided)
+            return screened.standing
 
-    def unit_sides(self) -> dict[str, Side]:
-        """The side of every unit ever placed."""
-        rows = self._database.read(lambda c: c.execute(select(units.c.unit, units.c.side)).all())
-        return {row.unit: row.side for row in rows}
+        return self._held(claim, work)
+
+    def cap(self, claim: Claim, caps: Caps) -> None:
+        """Reject what is over a cap, once all conversations of the version are screened."""
+        self._held(claim, lambda c: apply_caps_to_version(c, claim.n, caps))
 
     def set_dataset(self, claim: Claim, dataset_hash: str, counts: Mapping[str, Any]) -> None:
         """Note which dataset is trained on; `counts` join those of the claim."""
@@ -238,6 +231,13 @@ class Versions:
 
         self._database.write(work)
 
+    def _held(self, claim: Claim, write: Callable[[Connection], Result]) -> Result:
+        def work(connection: Connection) -> Result:
+            check_held(connection, claim)
+            return write(connection)
+
+        return self._database.write(work)
+
     def _desire(self, n: int, desired: Desired) -> Version:
         def work(connection: Connection) -> Version:
             row = _unfinished(connection, n)
@@ -263,35 +263,3 @@ def _write_verdict(connection: Connection, n: int, verdict: Verdict, report_path
     said = "promote" if verdict.promoted else "reject"
     data = {"promoted": verdict.promoted, "reasons": list(verdict.reasons)}
     write_event(connection, "verdict", f"The gate says {said} v{n}", n, data)
-
-
-def _write_screening(
-    connection: Connection, n: int, sides: Mapping[str, Side], findings: Mapping[str, Sequence[Finding]]
-) -> None:
-    values = [
-        {
-            "of_id": id,
-            "new_side": sides.get(id),
-            "new_findings": [finding.model_dump() for finding in findings.get(id, ())],
-            "new_rejected": any(finding.severity == "error" for finding in findings.get(id, ())),
-        }
-        for id in sorted({*sides, *findings})
-    ]
-    if not values:
-        return
-    mine = update(conversations).where(conversations.c.id == bindparam("of_id"), conversations.c.version == n)
-    connection.execute(
-        mine.values(
-            side=func.coalesce(conversations.c.side, bindparam("new_side")),
-            findings=bindparam("new_findings", type_=conversations.c.findings.type),
-            rejected=bindparam("new_rejected"),
-        ),
-        values,
-    )
-
-
-def _write_units(connection: Connection, placed: Mapping[str, Side]) -> None:
-    known = set(connection.execute(select(units.c.unit)).scalars())
-    new = [{"unit": unit, "side": side} for unit, side in placed.items() if unit not in known]
-    if new:
-        connection.execute(insert(units), new)

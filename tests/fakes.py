@@ -152,6 +152,12 @@ class FakeTokenizer:
     def encode(self, text: str, /, **options: Any) -> list[int]:
         return [1 if word == "<end>" else 2 + zlib.crc32(word.encode()) % 1000 for word in text.split()]
 
+    def encode_batch(self, texts: Sequence[str], /) -> list[list[int]]:
+        return [self.encode(text) for text in texts]
+
+    def special_tokens(self) -> dict[str, int]:
+        return {"<end>": 1}
+
 
 class FakeTrainer(Trainer):
     """Publishes a tiny adapter and losses `gain` below the base; `raises` is thrown once, before anything is done."""

@@ -21,6 +21,7 @@ from resources import adapters, base_model, datasets
 from resources.store import Store, open_store
 from resources.trainer import FENCED_OUT, INTERRUPTED
 from resources.versions import Claim
+from tests.dataset_folder import write_dataset
 from tests.wrappers.tiny_model import save_tiny_model, short_conversations
 
 pytestmark = pytest.mark.slow  # each process imports torch
@@ -74,7 +75,7 @@ class Shop:
         fields = {"version": self.claim.n, "base_fingerprint": self.fingerprint, "parent": None, "details": {}}
         units = {conversation.id: f"user:{conversation.id}" for conversation in (*train, *held_out)}
         folder = self.state / "datasets" / f"v{self.claim.n}"
-        return datasets.write(folder, train, held_out, units=units, counts={}, **{**fields, **changed})
+        return write_dataset(folder, train, held_out, units=units, **{**fields, **changed})
 
 
 @pytest.fixture(scope="session")

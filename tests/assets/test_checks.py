@@ -2,25 +2,16 @@ from pathlib import Path
 
 from assets.checks import GATE_CHECKS, adapter_checks, dataset_checks, verdict_checks
 from core.gate import GateThresholds, judge
-from resources import datasets
 from resources.progress import Progress
 from tests.core.examples import SOUND, Evaluation, pairs
+from tests.dataset_folder import write_dataset
 from tests.workshop import conversation
 
 
 def written(folder: Path, train: list[int], held_out: list[int], **fields: str) -> Path:
     """A dataset of these numbers; every conversation is a unit of its own unless `user` says otherwise."""
     sides = [[conversation(n, **fields) for n in side] for side in (train, held_out)]
-    datasets.write(
-        folder,
-        *sides,
-        version=1,
-        base_fingerprint="b",
-        parent=None,
-        units={c.id: f"user:{c.user_id}" for side in sides for c in side},
-        counts={},
-        details={},
-    )
+    write_dataset(folder, *sides, units={c.id: f"user:{c.user_id}" for side in sides for c in side})
     return folder
 
 
@@ -38,17 +29,7 @@ def test_a_user_on_both_sides_is_found(tmp_path: Path) -> None:
 
 def test_a_text_on_both_sides_is_found_as_leak_and_as_duplicate(tmp_path: Path) -> None:
     train, held_out = conversation(1), conversation(1).model_copy(update={"id": "other", "user_id": "other"})
-    datasets.write(
-        tmp_path / "v1",
-        [train],
-        [held_out],
-        version=1,
-        base_fingerprint="b",
-        parent=None,
-        units={train.id: "a", held_out.id: "b"},
-        counts={},
-        details={},
-    )
+    write_dataset(tmp_path / "v1", [train], [held_out], units={train.id: "a", held_out.id: "b"})
     found = outcome(tmp_path / "v1", needed=1)
     assert found["no_conversation_in_two_sides"] is False
     assert found["no_duplicate_conversations"] is False

@@ -12,6 +12,7 @@ from assets.datasets import validated_dataset
 from assets.models import registered_model
 from assets.reports import evaluation_report
 from assets.step import PROGRESS_TAG, VERSION_TAG
+from core.sides import SIDES
 from resources import datasets, folders
 from resources.erasing import finish, places_of
 from resources.progress import Progress
@@ -35,7 +36,7 @@ def test_one_run_makes_a_version_out_of_everything_that_waits(finished: Finished
     assert shop.store.champion.get().n == 1
     assert shop.store.conversations.waiting() == 0
     dataset = shop.settings.state_dir / "datasets" / "v1"
-    sides = [datasets.read_train(dataset), datasets.read_held_out(dataset)]
+    sides = [datasets.read_side(dataset, side) for side in SIDES]
     assert sorted(c.id for side in sides for c in side) == [f"c{n:04d}" for n in range(60)]
     assert version.dataset_hash == datasets.read_manifest(dataset).dataset_hash
 
@@ -45,7 +46,7 @@ def test_the_pages_tell_counts_verdict_and_links(finished: Finished) -> None:
     assert (raw["conversations"], raw["captured_so_far"], raw["eligible_so_far"]) == (60, 60, 60)
     data = metadata(finished.result, "validated_dataset")
     assert (data["claimed"], data["accepted"], data["rejected"]) == (60, 60, 0)
-    assert data["train"] + data["held_out"] == 60  # type: ignore[operator]
+    assert sum(data[side] for side in SIDES) == 60  # type: ignore[misc]
     adapter = metadata(finished.result, "lora_adapter")
     assert adapter["steps"] == 10
     assert str(adapter["loss_curve"]).startswith("![Training loss](data:image/png;base64,")
@@ -94,7 +95,7 @@ def test_the_second_version_is_compared_with_the_first_and_trained_on_all(shop: 
     shop.capture(60, 80)
     assert shop.run().success
     data = datasets.read_manifest(shop.settings.state_dir / "datasets" / "v2").counts
-    assert (data["claimed"], data["from_earlier_versions"], data["train"] + data["held_out"]) == (20, 60, 80)
+    assert (data["claimed"], data["from_earlier_versions"], sum(data[side] for side in SIDES)) == (20, 60, 80)
     assert shop.store.champion.get().n == 2
     first, second = (shop.settings.state_dir / "datasets" / f"v{n}" for n in (1, 2))
     held_out = {c.id for c in datasets.read_held_out(first)}
@@ -323,7 +324,7 @@ def test_what_is_erased_during_training_is_in_no_dataset_and_costs_no_attempt(sh
     version, dataset = shop.store.versions.get(1), shop.settings.state_dir / "datasets" / "v1"
     assert (version.state, version.attempts) == ("promoted", 1)
     assert version.dataset_hash == folders.check(dataset).dataset_hash
-    kept = {c.user_id for c in datasets.read_train(dataset) + datasets.read_held_out(dataset)}
+    kept = {c.user_id for side in SIDES for c in datasets.read_side(dataset, side)}
     assert kept == {f"u{n}" for n in range(60)} - {"u7"}
 
 

@@ -1,14 +1,10 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.sides import Side, assign_sides, held_out_share, side_of_new_unit, unit_of
+from core.sides import VALIDATION_SHARE, Placing, Side, held_out_share, side_of_new_unit, unit_of
 from tests.core.examples import conversation
 
 NAMES = st.lists(st.sampled_from([f"user:{n}" for n in range(30)]), max_size=120)
-
-
-def ids(units: list[str]) -> list[tuple[str, str]]:
-    return [(f"c{number}", unit) for number, unit in enumerate(units)]
 
 
 def test_the_share_falls_with_the_rank() -> None:
@@ -37,40 +33,58 @@ def test_a_unit_held_out_at_a_low_share_is_held_out_at_every_higher_one() -> Non
 @settings(max_examples=50)
 @given(NAMES, st.integers(0, 1_500), st.integers(0, 120))
 def test_sides_never_move_and_batches_make_no_difference(units: list[str], seen: int, cut: int) -> None:
-    together = assign_sides(ids(units), {}, seen)
-    first = assign_sides(ids(units)[:cut], {}, seen)
-    second = assign_sides(ids(units)[cut:], first.units, seen + len(units[:cut]))
-    assert {**first.sides, **second.sides} == together.sides
-    assert {**first.units, **second.units} == together.units
-    assert not set(first.units) & set(second.units)
-    for conversation_id, unit in ids(units):
-        assert together.sides[conversation_id] == together.units[unit]
+    together = Placing({}, {}, seen)
+    sides = [together.place(unit) for unit in units]
+    first = Placing({}, {}, seen)
+    before = [first.place(unit) for unit in units[:cut]]
+    second = Placing(first.units, {}, first.rank)
+    assert before + [second.place(unit) for unit in units[cut:]] == sides
+    assert {**first.new_units, **second.new_units} == together.new_units
+    assert not set(first.new_units) & set(second.new_units)
+    assert sides == [together.units[unit] for unit in units]
+
+
+def test_a_tenth_of_what_is_not_held_out_is_validation_at_every_rank() -> None:
+    for rank in (0, 5_000):
+        sides = [side_of_new_unit(f"user:{n}", rank) for n in range(20_000)]
+        rest = [side for side in sides if side != "held_out"]
+        assert abs(rest.count("validation") / len(rest) - VALIDATION_SHARE) < 0.01
 
 
 def test_the_rank_of_the_first_conversation_decides_a_new_unit() -> None:
-    unit = next(
-        f"user:{n}" for n in range(1_000) if side_of_new_unit(f"user:{n}", 0) != side_of_new_unit(f"user:{n}", 999)
-    )
-    assert assign_sides([("a", unit), ("b", unit)], {}, 199).sides == {"a": "held_out", "b": "held_out"}
-    assert assign_sides([("a", unit), ("b", unit)], {}, 200).sides == {"a": "train", "b": "train"}
+    unit = next(f"user:{n}" for n in range(1_000) if side_of_new_unit(f"user:{n}", 0) == "held_out"
+                and side_of_new_unit(f"user:{n}", 999) == "train")  # fmt: skip
+    early, late = Placing({}, {}, 199), Placing({}, {}, 200)
+    assert [early.place(unit), early.place(unit)] == ["held_out", "held_out"]
+    assert [late.place(unit), late.place(unit)] == ["train", "train"]
 
 
 def test_a_stored_side_wins_over_the_hash() -> None:
-    for side in ("train", "held_out"):
-        placed = assign_sides([("a", "user:0")], {"user:0": side}, 0)
-        assert placed.sides == {"a": side}
-        assert placed.units == {}
+    sides: tuple[Side, ...] = ("train", "validation", "held_out")
+    for side in sides:
+        known = Placing({"user:0": side}, {}, 0)
+        assert known.place("user:0") == side
+        assert known.new_units == {}
+        assert Placing({}, {}, 0).place("user:0", stored=side) == side
 
 
-def test_a_conversation_that_would_join_both_sides_is_quarantined() -> None:
-    units: dict[str, Side] = {"user:a": "train", "user:b": "held_out"}
-    placed = assign_sides(
-        [("a1", "user:a"), ("b1", "user:b"), ("b2", "user:b")], units, 0, hashes={"a1": "x", "b1": "x", "b2": "y"}
-    )
-    assert placed.sides == {"a1": "train", "b2": "held_out"}
-    assert placed.quarantined == ("b1",)
-    earlier = assign_sides([("b1", "user:b")], units, 0, hashes={"b1": "x"}, hash_sides={"x": "train"})
-    assert earlier.quarantined == ("b1",)
+def test_a_new_unit_takes_the_side_of_the_cluster_it_joins() -> None:
+    placing = Placing({}, {7: "validation"}, 5_000)
+    assert placing.place("user:a", [7]) == "validation"
+    assert placing.place("user:a") == "validation"
+    assert placing.new_units == {"user:a": "validation"}
+
+
+def test_a_conversation_that_would_join_two_sides_is_kept_out() -> None:
+    placing = Placing({"user:a": "train", "user:b": "held_out"}, {}, 0)
+    assert placing.place("user:a", [1]) == "train"
+    assert placing.place("user:b", [1]) is None, "its near-duplicate lies with the other user"
+    assert placing.place("user:b", [2]) == "held_out"
+    assert placing.place("user:c", [1, 2]) is None, "it is near both"
+    assert placing.place("user:d", [3], stored="train") == "train"
+    assert placing.place("user:b", [4], stored="train") is None
+    assert "user:c" not in placing.new_units
+    assert placing.rank == 3, "only what has a side counts"
 
 
 def test_the_unit_is_the_user_once_there_are_ten() -> None:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 FINISHED = ("promoted", "rejected", "failed", "abandoned")
 WITH_ADAPTER = ("promoted", "rejected")
+SIDES = ("train", "validation", "held_out")
 CONVERSATIONS = "SELECT conversations.*, texts.messages, texts.reply FROM conversations JOIN texts USING (seq)"
 
 
@@ -105,12 +106,12 @@ def _dataset(
     if not (folder / "manifest.json").is_file():
         found.demand(False, f"v{n} has no dataset")
         return
-    sides = {side: pq.read_table(folder / f"{side}.parquet").to_pylist() for side in ("train", "held_out")}
+    sides = {side: pq.read_table(folder / f"{side}.parquet").to_pylist() for side in SIDES}
     ids = Counter(row["id"] for rows in sides.values() for row in rows)
     texts = Counter(
         (_normal(_last_user(row["messages"])), _normal(row["reply"])) for rows in sides.values() for row in rows
     )
-    found.counts[f"v{n} train"], found.counts[f"v{n} held out"] = len(sides["train"]), len(sides["held_out"])
+    found.counts.update({f"v{n} {side}": len(rows) for side, rows in sides.items()})
     found.demand(max(ids.values(), default=0) <= 1, f"v{n}'s dataset holds an id twice: {ids.most_common(3)}")
     found.demand(max(texts.values(), default=0) <= 1, f"v{n}'s dataset holds a text twice: {texts.most_common(1)}")
     expected = {name: row["side"] for name, row in conversations.items() if _belongs(row, n, versions)}

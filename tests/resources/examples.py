@@ -1,11 +1,14 @@
 """Small builders shared by the tests of the store."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from core.conversation import Conversation, Message
 from core.rules import Finding
+from core.sides import Side
 from core.verdict import GateThresholds, Verdict
+from resources.screening_rows import Decided, Screened, Standing
 from resources.store import Store
 from resources.versions import Claim, Version
 
@@ -31,6 +34,34 @@ def claimed(store: Store, *ids: str, owner: str = "run-1") -> Claim:
     claim = store.versions.claim(owner)
     assert claim is not None
     return claim
+
+
+def screen(
+    store: Store,
+    claim: Claim,
+    sides: Mapping[str, Side],
+    findings: Mapping[str, Sequence[Finding]],
+    units: Mapping[str, Side] | None = None,
+) -> None:
+    """Store sides and findings by id, with all else as screening leaves it."""
+    found = [store.conversations.get(id) for id in sorted({*sides, *findings})]
+    decided = [
+        Decided(
+            seq=row.seq,
+            side=sides.get(row.conversation.id),
+            findings=tuple(findings.get(row.conversation.id, ())),
+            cluster=row.seq,
+            tokens=9,
+            language="en",
+            quality=0.9,
+            quality_parts={},
+            personal={},
+            masked_hash=None,
+        )
+        for row in found
+        if row is not None
+    ]
+    store.versions.screen(claim, lambda connection: Screened(decided, units or {}, Standing(0, 0)))
 
 
 def verdict(promoted: bool = True, reason: str = "better on the new") -> Verdict:

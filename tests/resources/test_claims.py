@@ -14,7 +14,17 @@ from resources.store import AttemptsExhausted, Fenced, Store, VersionBusy, Versi
 from resources.tables import versions
 from resources.versions import Claim
 from tests.conftest import LINEAGE
-from tests.resources.examples import SHA, claimed, conclude, conversation, event_types, fill, verdict, version_of
+from tests.resources.examples import (
+    SHA,
+    claimed,
+    conclude,
+    conversation,
+    event_types,
+    fill,
+    screen,
+    verdict,
+    version_of,
+)
 
 
 def test_a_claim_takes_everything_that_waits_and_nothing_else(store: Store) -> None:
@@ -148,7 +158,7 @@ def test_a_beat_seen_dead_in_one_version_is_never_alive_in_the_next(store: Store
 
 
 WRITES: list[Callable[[Store, Claim], object]] = [
-    lambda store, claim: store.versions.screen(claim, {}, {}),
+    lambda store, claim: screen(store, claim, {}, {}),
     lambda store, claim: store.versions.set_dataset(claim, "hash", {}),
     lambda store, claim: store.versions.set_mlflow_run(claim, "run"),
     lambda store, claim: store.versions.mark_trained(claim, SHA, {}),

@@ -8,6 +8,7 @@ from core.conversation import Conversation, Message
 from core.manifest import Manifest
 from resources import datasets
 from resources.folders import FolderRefused
+from tests.dataset_folder import dataset_rows, write_dataset
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -25,21 +26,15 @@ def conversation(number: int, reply: str = "다시 시작해 보세요.") -> Con
 
 
 TRAIN = [conversation(n) for n in range(8)]
+VALIDATION = [conversation(n) for n in range(12, 14)]
 HELD_OUT = [conversation(n) for n in range(8, 12)]
-UNITS = {c.id: f"user:{c.user_id}" for c in TRAIN + HELD_OUT}
+UNITS = {c.id: f"user:{c.user_id}" for c in TRAIN + VALIDATION + HELD_OUT}
 
 
 def write(folder: Path, train: list[Conversation] = TRAIN, held_out: list[Conversation] = HELD_OUT) -> Manifest:
-    return datasets.write(
-        folder,
-        train,
-        held_out,
-        version=3,
-        base_fingerprint="b" * 16,
-        parent=2,
-        units=UNITS,
-        counts={"accepted": 12, "rejected": 1},
-        details={"rules_version": "format-1"},
+    details = {"rules_version": "format-1"}
+    return write_dataset(
+        folder, train, held_out, validation=VALIDATION, units=UNITS, version=3, parent=2, details=details
     )
 
 
@@ -47,16 +42,38 @@ def test_what_is_written_is_read_back_unchanged(tmp_path: Path) -> None:
     manifest = write(tmp_path / "v3")
     assert datasets.read_train(tmp_path / "v3") == TRAIN
     assert datasets.read_held_out(tmp_path / "v3") == HELD_OUT
+    assert datasets.read_side(tmp_path / "v3", "validation") == VALIDATION
     assert datasets.read_units(tmp_path / "v3") == UNITS
     assert datasets.read_manifest(tmp_path / "v3") == manifest
     assert (manifest.kind, manifest.version, manifest.parent) == ("dataset", 3, 2)
-    assert manifest.counts == {"accepted": 12, "rejected": 1}
+    assert manifest.counts == {
+        "from_earlier_versions": 14, "train": 8, "validation": 2, "held_out": 4, "units": 14
+    }  # fmt: skip
 
 
 def test_the_same_conversations_give_the_same_bytes_in_whichever_order_they_come(tmp_path: Path) -> None:
     first = write(tmp_path / "a")
     shuffled = random.Random(1).sample(TRAIN, len(TRAIN))
     assert write(tmp_path / "b", shuffled) == first
+
+
+def test_how_rows_are_cut_into_pieces_changes_no_byte(tmp_path: Path) -> None:
+    first = write(tmp_path / "a")
+    rows = dataset_rows({"train": TRAIN, "validation": VALIDATION, "held_out": HELD_OUT}, UNITS)
+    fields = {"version": 3, "base_fingerprint": "b", "parent": 2, "counts": {}}
+    pieces = [rows[:1], [], rows[1:6], rows[6:]]
+    assert datasets.write(tmp_path / "b", pieces, **fields, details={"rules_version": "format-1"}) == first
+
+
+def test_an_older_dataset_without_validation_is_still_read(tmp_path: Path) -> None:
+    manifest = write(tmp_path / "v3")
+    (tmp_path / "v3" / "validation.parquet").unlink()
+    files = {name: hash for name, hash in manifest.files.items() if name != "validation.parquet"}
+    old = manifest.model_copy(update={"files": files})
+    (tmp_path / "v3" / "manifest.json").write_text(old.to_json(), encoding="utf-8")
+    assert datasets.read_train(tmp_path / "v3") == TRAIN
+    assert datasets.read_side(tmp_path / "v3", "validation") == []
+    assert set(datasets.read_units(tmp_path / "v3")) == {c.id for c in TRAIN + HELD_OUT}
 
 
 def test_another_word_or_another_side_gives_another_hash(tmp_path: Path) -> None:
@@ -82,7 +99,7 @@ def test_a_changed_file_is_refused_and_the_remedy_is_named(tmp_path: Path) -> No
 
 
 def test_a_conversation_on_both_sides_is_refused_and_nothing_is_left_behind(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="found 1 twice, first c7"):
+    with pytest.raises(ValueError, match="found c7 twice"):
         write(tmp_path / "v3", TRAIN, [*HELD_OUT, TRAIN[-1]])
     assert list(tmp_path.iterdir()) == []
 

@@ -10,13 +10,15 @@ import pytest
 from sqlalchemy import select
 
 from core.gate import ArtifactSanity, Evaluation, PairedLoss
+from core.sides import SIDES
 from resources import datasets, erased_places, folders
 from resources.erasing import erase_again, finish, places_of
 from resources.erasure_rows import Pending
-from resources.screening import make_dataset
+from resources.screening import Screener, make_dataset
 from resources.store import Store
 from resources.tables import erasures
 from resources.versions import Claim
+from tests.dataset_folder import write_dataset
 from tests.fakes import FakeTokenizer
 from tests.resources.examples import conclude, conversation, fill
 
@@ -30,14 +32,14 @@ def trained(store: Store, state: Path, users: dict[str, int], *, end: bool = Tru
         fill(store, *(f"{user}-{n}-{at}" for at in range(number)), user_id=user)
     claim = store.versions.claim("run")
     assert claim is not None
-    make_dataset(store, claim, state / "datasets" / f"v{claim.n}", FakeTokenizer(), 100)
+    make_dataset(store, claim, state / "datasets" / f"v{claim.n}", Screener(FakeTokenizer(), 100))
     if end:
         conclude(store, claim)
     return claim
 
 
 def users_in(folder: Path) -> set[str | None]:
-    return {c.user_id for c in datasets.read_train(folder) + datasets.read_held_out(folder)}
+    return {c.user_id for side in SIDES for c in datasets.read_side(folder, side)}
 
 
 def evaluation(state: Path, n: int, units: dict[str, str]) -> Path:
@@ -68,7 +70,7 @@ def test_an_earlier_dataset_is_rewritten_without_them_and_says_so(sqlite_store: 
     manifest = folders.check(folder)
     assert users_in(folder) == {"v"}
     assert manifest.dataset_hash == before.dataset_hash, "what the adapter was trained on can still be told"
-    assert manifest.counts["erased.train"] + manifest.counts.get("erased.held_out", 0) == 5
+    assert sum(manifest.counts.get(f"erased.{side}", 0) for side in SIDES) == 5
     assert {key: manifest.counts[key] for key in before.counts} == before.counts
     assert b"u-1-" not in everything_under(tmp_path / "datasets")
     assert [path.name for path in folder.parent.iterdir()] == ["v1"]
@@ -100,7 +102,7 @@ def test_a_dataset_in_training_is_removed_and_made_anew_without_them(sqlite_stor
     again = sqlite_store.versions.claim("run-2")
     assert again is not None
     assert again.n == claim.n
-    make_dataset(sqlite_store, again, tmp_path / "datasets" / "v1", FakeTokenizer(), 100)
+    make_dataset(sqlite_store, again, tmp_path / "datasets" / "v1", Screener(FakeTokenizer(), 100))
     finish(sqlite_store, places_of(sqlite_store, tmp_path), AT_ONCE)
     assert users_in(tmp_path / "datasets" / "v1") == {"v"}
 
@@ -118,10 +120,7 @@ def test_what_a_person_says_after_the_erasure_stays(sqlite_store: Store, tmp_pat
 def test_another_persons_row_keeps_no_unit_with_their_name(sqlite_store: Store, tmp_path: Path) -> None:
     both = [conversation("a", user_id="u"), conversation("b", user_id="v")]
     folder = tmp_path / "datasets" / "v1"
-    datasets.write(
-        folder, both, [], version=1, base_fingerprint="b", parent=None, units=dict.fromkeys("ab", "user:u"),
-        counts={}, details={},
-    )  # fmt: skip
+    write_dataset(folder, both, [], units=dict.fromkeys("ab", "user:u"))
     sqlite_store.conversations.erase_user("u")
     finish(sqlite_store, places_of(sqlite_store, tmp_path))
     (unit,) = datasets.read_units(folder).values()

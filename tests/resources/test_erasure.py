@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from resources.feedback import Feedback
 from resources.store import Fenced, Store
 from resources.tables import feedback, texts, units
-from tests.resources.examples import ERROR, SHA, claimed, conclude, conversation, fill
+from tests.resources.examples import ERROR, SHA, claimed, conclude, conversation, fill, screen
 
 
 def number_of(store: Store, table: object) -> int:
@@ -67,7 +67,7 @@ def test_erasing_a_user_leaves_nothing_of_them(store: Store) -> None:
     fill(store, "another's", user_id="v")
     claim = store.versions.claim("run")
     assert claim is not None
-    store.versions.screen(claim, {}, {}, {"user:u": "train", "thread:t": "train", "user:v": "held_out"})
+    screen(store, claim, {}, {}, {"user:u": "train", "thread:t": "train", "user:v": "held_out"})
     erased = store.conversations.erase_user("u")
     assert (erased.deleted, erased.versions, erased.restarted) == (3, (), 1)
     assert [item.conversation.id for item in store.conversations.page().items] == ["another's"]
@@ -88,7 +88,7 @@ def test_every_version_that_may_have_learned_from_a_user_is_named(store: Store) 
 def test_a_conversation_that_screening_refused_was_seen_by_no_version(store: Store) -> None:
     fill(store, "theirs", user_id="u")
     claim = claimed(store, "another's")
-    store.versions.screen(claim, {}, {"theirs": [ERROR]})
+    screen(store, claim, {}, {"theirs": [ERROR]})
     conclude(store, claim)
     assert store.conversations.erase_user("u").versions == ()
 

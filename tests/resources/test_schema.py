@@ -54,7 +54,7 @@ def test_what_the_comparison_cannot_see_is_there_as_well(store: Store) -> None:
 
     checks, partial = store.database.read(look)
     assert checks >= {"only_eligible_are_claimed", "known_state", "in_flight_is_unfinished", "rating_or_thumb"}
-    assert partial == {"distinct_eligible", "duplicates", "to_review", "waiting"}
+    assert partial == {"by_masked_hash", "distinct_eligible", "duplicates", "to_review", "waiting"}
 
 
 def test_opening_again_changes_nothing(store: Store, store_url: str) -> None:

@@ -1,88 +1,279 @@
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
+import pytest
+from sqlalchemy import select
+
+from core.caps import Caps
+from core.conversation import Conversation
 from core.gate import GateThresholds, Verdict
+from core.live_settings import LiveSettings
+from core.pii import PII_VERSION
 from core.rules import RULES_VERSION
+from core.sides import SIDES
 from resources import datasets
-from resources.screening import make_dataset, rejections, screen_version
-from resources.store import Store
+from resources import screening as screening_module
+from resources.conversation_rows import StoredConversation
+from resources.reference_sets import GENERAL, read_set
+from resources.screening import Screener, make_dataset, rejections, screen_version
+from resources.store import Fenced, Store, open_store
+from resources.tables import conversations
 from resources.versions import Claim
 from tests.fakes import FakeTokenizer
-from tests.workshop import conversation
+from tests.workshop import NOON, conversation
+
+SCREENER = Screener(FakeTokenizer(), 100)
+LONG = "To bring back an order, put it into its box, print the label from your account page, take it to any post office"
 
 
-def claimed(store: Store, first: int, last: int) -> Claim:
-    store.conversations.capture([conversation(number) for number in range(first, last)])
+def claimed(store: Store, batch: Sequence[Conversation]) -> Claim:
+    store.conversations.capture(batch)
     claim = store.versions.claim("run")
     assert claim is not None
     return claim
 
 
-def test_doing_it_again_decides_the_same(sqlite_store: Store) -> None:
-    claim = claimed(sqlite_store, 0, 40)
-    first = screen_version(sqlite_store, claim, FakeTokenizer(), 100)
-    assert screen_version(sqlite_store, claim, FakeTokenizer(), 100) == first
-    assert first.train
-    assert first.held_out
+def numbered(first: int, last: int) -> list[Conversation]:
+    return [conversation(number) for number in range(first, last)]
 
 
-def test_sides_and_findings_are_in_the_store_before_anything_is_written(sqlite_store: Store) -> None:
+def rows(store: Store, n: int = 1) -> dict[str, StoredConversation]:
+    return {row.conversation.id: row for row in store.versions.rows(n)}
+
+
+def sides(store: Store, n: int = 1) -> dict[str, str | None]:
+    return {id_: row.side for id_, row in rows(store, n).items()}
+
+
+def rules_of(store: Store, id_: str) -> list[str]:
+    found = store.conversations.get(id_)
+    assert found is not None
+    return [finding.rule for finding in found.findings if finding.severity == "error"]
+
+
+def ids(folder: Path) -> set[str]:
+    return {one.id for side in SIDES for one in datasets.read_side(folder, side)}
+
+
+def test_doing_it_again_decides_the_same(sqlite_store: Store, tmp_path: Path) -> None:
+    claim = claimed(sqlite_store, numbered(0, 40))
+    first = make_dataset(sqlite_store, claim, tmp_path / "v1", SCREENER)
+    decided = rows(sqlite_store)
+    assert make_dataset(sqlite_store, claim, tmp_path / "v1", SCREENER) == first
+    assert rows(sqlite_store) == decided
+    assert set(sides(sqlite_store).values()) >= {"train", "held_out"}
+
+
+def test_how_many_are_screened_at_once_changes_nothing(migrated_sqlite: Path, tmp_path: Path) -> None:
+    manifests = []
+    for piece in (1, 7, 1000):
+        shutil.copy(migrated_sqlite, tmp_path / f"{piece}.db")
+        store = open_store(f"sqlite:///{tmp_path / f'{piece}.db'}", live_defaults=LiveSettings(), lineage="base")
+        claim = claimed(store, [*numbered(0, 30), *alike(30, 40, "ann"), *alike(40, 50, "bob")])
+        manifests.append(make_dataset(store, claim, tmp_path / str(piece), replace(SCREENER, piece=piece)))
+        store.close()
+    assert manifests[0] == manifests[1] == manifests[2]
+    assert set(rejections(manifests[0])) == {"cap_cluster"}
+
+
+def test_a_crash_between_two_pieces_is_gone_on_from(
+    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = [*numbered(0, 30), *alike(30, 34, "ann")]
+    small = replace(SCREENER, piece=8)
+    claim = claimed(sqlite_store, batch)
+    decide, calls = screening_module.decide, []
+
+    def breaks(*arguments: object, **named: object) -> object:
+        calls.append(len(calls))
+        if len(calls) == 3:
+            raise RuntimeError("the power went")
+        return decide(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(screening_module, "decide", breaks)
+    with pytest.raises(RuntimeError):
+        screen_version(sqlite_store, claim, small)
+    before = rows(sqlite_store)
+    assert sum(row.side is not None for row in before.values()) == 16, "two pieces whole, of the third nothing"
+    manifest = make_dataset(sqlite_store, claim, tmp_path / "v1", small)
+    assert len(calls) == 6, "what was decided is not decided again"
+    assert sides(sqlite_store).items() >= {id_: row.side for id_, row in before.items() if row.side}.items()
+    assert rejections(manifest) == {"cap_cluster": 1}
+
+
+def test_other_rules_screen_an_open_version_again(sqlite_store: Store) -> None:
+    claim = claimed(sqlite_store, numbered(0, 10))
+    screen_version(sqlite_store, claim, replace(SCREENER, max_tokens=1))
+    assert {row.rejected for row in rows(sqlite_store).values()} == {True}
+    screen_version(sqlite_store, claim, SCREENER)
+    assert {row.rejected for row in rows(sqlite_store).values()} == {False}
+
+
+def test_nothing_is_written_without_the_claim(sqlite_store: Store) -> None:
+    claim = claimed(sqlite_store, numbered(0, 10))
+    sqlite_store.versions.release(claim)
+    with pytest.raises(Fenced):
+        screen_version(sqlite_store, claim, SCREENER)
+    assert set(sides(sqlite_store).values()) == {None}
+
+
+def test_sides_and_findings_are_in_the_store_and_the_files_say_the_same(sqlite_store: Store, tmp_path: Path) -> None:
     sqlite_store.conversations.capture([conversation(99, reply="```never closed")])
-    claim = claimed(sqlite_store, 0, 40)
-    screened = screen_version(sqlite_store, claim, FakeTokenizer(), 100)
-    rows = {row.conversation.id: row for row in sqlite_store.versions.rows(1)}
-    assert {c.id for c in screened.held_out} == {id_ for id_, row in rows.items() if row.side == "held_out"}
-    assert [finding.rule for finding in rows["c0099"].findings] == ["unclosed_code_fence"]
-    assert (screened.claimed, screened.accepted, screened.rejected) == (41, 40, 1)
+    claim = claimed(sqlite_store, numbered(0, 40))
+    manifest = make_dataset(sqlite_store, claim, tmp_path / "v1", SCREENER)
+    found = rows(sqlite_store)
+    for side in SIDES:
+        written = {one.id for one in datasets.read_side(tmp_path / "v1", side)}
+        assert written == {id_ for id_, row in found.items() if row.side == side}
+    assert rules_of(sqlite_store, "c0099") == ["unclosed_code_fence"]
+    assert {key: manifest.counts[key] for key in ("claimed", "accepted", "rejected")} == {
+        "claimed": 41, "accepted": 40, "rejected": 1
+    }  # fmt: skip
 
 
-def test_a_user_stays_on_the_side_of_the_first_conversation(sqlite_store: Store) -> None:
-    claim = claimed(sqlite_store, 0, 40)
-    screened = screen_version(sqlite_store, claim, FakeTokenizer(), 100)
-    held_out = [c.user_id for c in screened.held_out if c.user_id]
+def test_a_user_stays_on_the_side_of_the_first_conversation(sqlite_store: Store, tmp_path: Path) -> None:
+    claim = claimed(sqlite_store, numbered(0, 40))
+    screen_version(sqlite_store, claim, SCREENER)
+    before = sides(sqlite_store)
     sqlite_store.versions.release(claim)
     finish(sqlite_store)
-    sqlite_store.conversations.capture([conversation(500 + n, user=user) for n, user in enumerate(held_out)])
-    second = sqlite_store.versions.claim("run")
-    assert second is not None
-    later = screen_version(sqlite_store, second, FakeTokenizer(), 100)
-    assert {f"c{500 + n:04d}" for n in range(len(held_out))} <= {c.id for c in later.held_out}
-    assert later.counts["from_earlier_versions"] == 40
+    later = claimed(sqlite_store, [conversation(500 + n, user=f"u{n}") for n in range(40)])
+    manifest = make_dataset(sqlite_store, later, tmp_path / "v2", SCREENER)
+    assert sides(sqlite_store, 2) == {f"c{500 + n:04d}": before[f"c{n:04d}"] for n in range(40)}
+    assert manifest.counts["from_earlier_versions"] == 40
+    assert len(ids(tmp_path / "v2")) == 80
 
 
-def test_no_conversation_is_on_both_sides_and_each_has_its_unit(sqlite_store: Store) -> None:
-    claim = claimed(sqlite_store, 0, 40)
-    screened = screen_version(sqlite_store, claim, FakeTokenizer(), 100)
-    assert not {c.id for c in screened.train} & {c.id for c in screened.held_out}
-    assert set(screened.units) == {c.id for c in screened.train + screened.held_out}
+def test_near_duplicates_of_two_users_lie_on_one_side(sqlite_store: Store) -> None:
+    claim = claimed(sqlite_store, [*numbered(0, 40), *(conversation(50 + n, reply=f"{LONG}. {n}") for n in range(3))])
+    screen_version(sqlite_store, claim, SCREENER)
+    found = sides(sqlite_store)
+    assert len({found[f"c00{50 + n}"] for n in range(3)}) == 1
+    assert None not in found.values()
+
+
+def test_what_is_near_another_side_than_its_user_is_kept_out(sqlite_store: Store) -> None:
+    claim = claimed(sqlite_store, numbered(0, 40))
+    screen_version(sqlite_store, claim, SCREENER)
+    found = sides(sqlite_store)
+    ann = next(id_ for id_, side in found.items() if side == "train")
+    bob = next(id_ for id_, side in found.items() if side == "held_out")
+    sqlite_store.versions.release(claim)
+    finish(sqlite_store)
+    users = [f"u{int(id_[1:])}" for id_ in (ann, bob)]
+    second = [conversation(60 + n, user=user, reply=f"{LONG}. {n}") for n, user in enumerate(users)]
+    later = claimed(sqlite_store, second)
+    screen_version(sqlite_store, later, SCREENER)
+    assert sides(sqlite_store, 2) == {"c0060": "train", "c0061": None}
+    assert rules_of(sqlite_store, "c0061") == ["both_sides"]
+
+
+def test_what_masking_makes_equal_is_a_duplicate_whichever_version_it_is_in(sqlite_store: Store) -> None:
+    def mail(number: int, name: str) -> Conversation:
+        return conversation(7, reply=f"Write to {name}@example.com, they will help you.").model_copy(
+            update={"id": f"m{number}", "user_id": f"m{number}"}
+        )
+
+    claim = claimed(sqlite_store, [*numbered(10, 30), mail(1, "ann"), mail(2, "bob")])
+    screen_version(sqlite_store, claim, SCREENER)
+    assert [rules_of(sqlite_store, id_) for id_ in ("m1", "m2")] == [[], ["duplicate"]]
+    sqlite_store.versions.release(claim)
+    finish(sqlite_store)
+    plain = conversation(7, reply="Write to [EMAIL_1], they will help you.").model_copy(update={"id": "m4"})
+    screen_version(sqlite_store, claimed(sqlite_store, [mail(3, "eve"), plain]), SCREENER)
+    assert [rules_of(sqlite_store, id_) for id_ in ("m3", "m4")] == [["duplicate"], ["duplicate"]]
+
+
+def test_a_dataset_holds_masked_text_and_the_store_what_was_captured(sqlite_store: Store, tmp_path: Path) -> None:
+    one = conversation(1, reply="전화는 010-1234-5678, 메일은 ann@example.com 입니다.")
+    claim = claimed(sqlite_store, [one, *numbered(2, 9)])
+    manifest = make_dataset(sqlite_store, claim, tmp_path / "v1", SCREENER)
+    text = next(c.reply for side in SIDES for c in datasets.read_side(tmp_path / "v1", side) if c.id == one.id)
+    assert text == "전화는 [PHONE_1], 메일은 [EMAIL_1] 입니다."
+    assert rows(sqlite_store)[one.id].conversation.reply == one.reply
+    assert personal(sqlite_store, one.id) == {"phone": 1, "email": 1}
+    assert manifest.details["pii_version"] == PII_VERSION
+
+
+def test_what_was_screened_under_other_masks_is_masked_anew(
+    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = conversation(1, reply="Write to ann@example.com.")
+    monkeypatch.setattr(screening_module, "PII_VERSION", "pii-0")
+    monkeypatch.setattr("resources.screening_piece.mask_personal", lambda conversation, recognise: (conversation, {}))
+    claim = claimed(sqlite_store, [one, *numbered(2, 9)])
+    screen_version(sqlite_store, claim, SCREENER)
+    monkeypatch.undo()
+    sqlite_store.versions.release(claim)
+    finish(sqlite_store)
+    later = claimed(sqlite_store, numbered(20, 30))
+    make_dataset(sqlite_store, later, tmp_path / "v2", SCREENER)
+    texts = {c.id: c.reply for side in SIDES for c in datasets.read_side(tmp_path / "v2", side)}
+    assert texts[one.id] == "Write to [EMAIL_1]."
+
+
+def test_the_caps_count_what_earlier_versions_accepted(sqlite_store: Store) -> None:
+    capped = replace(SCREENER, caps=Caps(per_user=3))
+    claim = claimed(sqlite_store, [*numbered(0, 20), *(conversation(30 + n, user="ann") for n in range(2))])
+    screen_version(sqlite_store, claim, capped)
+    sqlite_store.versions.release(claim)
+    finish(sqlite_store)
+    later = claimed(sqlite_store, [conversation(40 + n, user="ann") for n in range(3)])
+    screen_version(sqlite_store, later, capped)
+    screen_version(sqlite_store, later, capped)
+    assert [rules_of(sqlite_store, f"c004{n}") for n in range(3)] == [[], ["cap_user"], ["cap_user"]]
+
+
+def test_what_the_gate_measures_with_is_never_trained_on(sqlite_store: Store) -> None:
+    item = read_set(GENERAL)[0].model_copy(update={"id": "leak", "source": "import", "created_at": NOON})
+    claim = claimed(sqlite_store, [item, *numbered(0, 5)])
+    screen_version(sqlite_store, claim, SCREENER)
+    assert "contaminated" in rules_of(sqlite_store, "leak")
 
 
 def test_the_manifest_counts_reasons_and_names_the_rules(sqlite_store: Store, tmp_path: Path) -> None:
     sqlite_store.conversations.capture([conversation(90 + n, reply="```never closed" + "!" * n) for n in range(3)])
-    claim = claimed(sqlite_store, 0, 40)
-    manifest = make_dataset(sqlite_store, claim, tmp_path / "v1", FakeTokenizer(), 100)
+    claim = claimed(sqlite_store, numbered(0, 40))
+    manifest = make_dataset(sqlite_store, claim, tmp_path / "v1", SCREENER)
     assert rejections(manifest) == {"unclosed_code_fence": 3}
     assert manifest.details["rules_version"] == RULES_VERSION
     assert manifest.counts["train"] == len(datasets.read_train(tmp_path / "v1"))
-    assert sqlite_store.versions.get(1).dataset_hash == manifest.dataset_hash
+    version = sqlite_store.versions.get(1)
+    assert version.dataset_hash == manifest.dataset_hash
+    assert version.counts["reasons"] == {"unclosed_code_fence": 3}
 
 
 def test_a_dataset_whose_conversations_were_erased_is_made_anew(sqlite_store: Store, tmp_path: Path) -> None:
-    claim = claimed(sqlite_store, 0, 40)
-    before = make_dataset(sqlite_store, claim, tmp_path / "v1", FakeTokenizer(), 100)
+    claim = claimed(sqlite_store, numbered(0, 40))
+    before = make_dataset(sqlite_store, claim, tmp_path / "v1", SCREENER)
     sqlite_store.conversations.erase_user("u7")
     again = sqlite_store.versions.claim("run")
     assert again is not None
-    after = make_dataset(sqlite_store, again, tmp_path / "v1", FakeTokenizer(), 100)
+    after = make_dataset(sqlite_store, again, tmp_path / "v1", SCREENER)
     assert after.dataset_hash != before.dataset_hash
-    ids = {c.id for c in datasets.read_train(tmp_path / "v1") + datasets.read_held_out(tmp_path / "v1")}
-    assert "c0007" not in ids
+    assert "c0007" not in ids(tmp_path / "v1")
 
 
 def test_what_was_trained_on_stays_as_it_is(sqlite_store: Store, tmp_path: Path) -> None:
-    claim = claimed(sqlite_store, 0, 40)
-    before = make_dataset(sqlite_store, claim, tmp_path / "v1", FakeTokenizer(), 100)
+    claim = claimed(sqlite_store, numbered(0, 40))
+    before = make_dataset(sqlite_store, claim, tmp_path / "v1", SCREENER)
     sqlite_store.versions.mark_trained(claim, "a" * 64, {})
-    assert make_dataset(sqlite_store, claim, tmp_path / "v1", FakeTokenizer(), 1) == before
+    assert make_dataset(sqlite_store, claim, tmp_path / "v1", replace(SCREENER, max_tokens=1)) == before
+
+
+def alike(first: int, last: int, user: str) -> list[Conversation]:
+    """Near-duplicates of one user, all later than those that are told apart by their number."""
+    made = [conversation(number, user=user, reply=f"{LONG}. {number}") for number in range(first, last)]
+    return [one.model_copy(update={"created_at": one.created_at + timedelta(days=1)}) for one in made]
+
+
+def personal(store: Store, id_: str) -> dict[str, int] | None:
+    query = select(conversations.c.personal).where(conversations.c.id == id_)
+    found: dict[str, int] | None = store.database.read(lambda c: c.execute(query).scalar_one())
+    return found
 
 
 def finish(store: Store) -> None:

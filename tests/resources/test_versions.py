@@ -5,6 +5,7 @@ from sqlalchemy import update
 
 from core.live_settings import LiveSettings
 from core.sides import Side
+from resources.screening_rows import unit_sides
 from resources.store import Fenced, NotAllowed, NotFound, Store, open_store
 from resources.tables import versions
 from tests.resources.examples import (
@@ -14,7 +15,7 @@ from tests.resources.examples import (
     claimed,
     conclude,
     event_types,
-    fill,
+    screen,
     verdict,
     version_of,
 )
@@ -123,7 +124,7 @@ def test_a_failed_attempt_frees_the_version_and_says_how_long_to_wait(store: Sto
 
 def test_the_last_failed_attempt_gives_the_conversations_back_and_pauses(store: Store) -> None:
     claim = claimed(store, "a", "b")
-    store.versions.screen(claim, {"a": "held_out"}, {"b": [ERROR]})
+    screen(store, claim, {"a": "held_out"}, {"b": [ERROR]})
     version = store.versions.fail(claim, "GPU_ERROR", "gone", max_attempts=1)
     assert (version.state, version.finished_at is not None) == ("failed", True)
     assert store.conversations.waiting() == 2
@@ -166,8 +167,8 @@ def test_the_reaper_fails_a_version_by_its_number(store: Store) -> None:
 def test_screening_is_stored_and_a_side_never_changes(store: Store) -> None:
     claim = claimed(store, "a", "b", "c")
     units: dict[str, Side] = {"user:1": "train", "user:2": "held_out"}
-    store.versions.screen(claim, {"a": "train", "b": "held_out"}, {"b": [WARNING], "c": [ERROR]}, units)
-    store.versions.screen(claim, {"a": "held_out", "b": "held_out"}, {"b": [WARNING], "c": [ERROR]}, units)
+    screen(store, claim, {"a": "train", "b": "held_out"}, {"b": [WARNING], "c": [ERROR]}, units)
+    screen(store, claim, {"a": "held_out", "b": "held_out"}, {"b": [WARNING], "c": [ERROR]}, units)
     rows = {row.conversation.id: row for row in store.versions.rows(1)}
     assert {id: (row.side, row.rejected) for id, row in rows.items()} == {
         "a": ("train", False),
@@ -175,7 +176,7 @@ def test_screening_is_stored_and_a_side_never_changes(store: Store) -> None:
         "c": (None, True),
     }
     assert rows["c"].findings == (ERROR,)
-    assert store.versions.unit_sides() == units
+    assert store.database.read(lambda c: unit_sides(c, units)) == units
     counts = store.conversations.counts()
     assert (counts.filtered_out, counts.eligible) == (1, 3)
 
@@ -184,7 +185,7 @@ def test_screening_touches_no_other_version(store: Store) -> None:
     first = claimed(store, "a")
     conclude(store, first)
     second = claimed(store, "b")
-    store.versions.screen(second, {"a": "held_out"}, {"a": [ERROR]})
+    screen(store, second, {"a": "held_out"}, {"a": [ERROR]})
     found = store.conversations.get("a")
     assert found is not None
     assert (found.side, found.findings) == (None, ())
@@ -192,22 +193,10 @@ def test_screening_touches_no_other_version(store: Store) -> None:
 
 def test_a_side_survives_a_failed_version(store: Store) -> None:
     claim = claimed(store, "a")
-    store.versions.screen(claim, {"a": "held_out"}, {})
+    screen(store, claim, {"a": "held_out"}, {})
     store.versions.abandon(1, "not wanted")
     store.versions.claim("run-2")
     assert [row.side for row in store.versions.rows(2)] == ["held_out"]
-
-
-def test_earlier_accepted_conversations_are_those_of_versions_that_were_trained(store: Store) -> None:
-    first = claimed(store, "kept", "refused")
-    store.versions.screen(first, {"kept": "train"}, {"refused": [ERROR]})
-    conclude(store, first)
-    second = claimed(store, "of a rejected version")
-    conclude(store, second, promoted=False)
-    third = claimed(store, "now")
-    fill(store, "later")
-    earlier = [row.conversation.id for row in store.versions.accepted_before(third.n)]
-    assert earlier == ["kept", "of a rejected version"]
 
 
 def test_counts_of_claim_and_dataset_stand_together(store: Store) -> None:

@@ -1,0 +1,44 @@
+"""The caps over a whole version, once all its conversations are examined; earlier versions come as sums."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Text, cast, func, select
+
+from core.caps import OWN, Candidate, CapCounts, Caps, apply_caps
+from resources.screening_rows import accepted, reject
+from resources.tables import conversations
+
+_c = conversations.c
+# how the store spells a finding of this rule
+REFUSAL = cast(_c.findings, Text).contains('"rule":"refusal"', autoescape=True)
+
+
+def apply_caps_to_version(connection: Connection, n: int, caps: Caps) -> None:
+    """Reject what is over a cap; done again it finds nothing, as what is left is under all of them."""
+    mine = (accepted(n), _c.version == n)
+    columns = (_c.id, _c.user_id, _c.cluster, _c.provenance, REFUSAL.label("refusal"))
+    rows = connection.execute(select(*columns).where(*mine).order_by(_c.seq))
+    candidates = [Candidate(row.id, row.user_id, row.cluster, row.provenance, bool(row.refusal)) for row in rows]
+    reject(connection, n, apply_caps(candidates, _earlier(connection, n), caps))
+
+
+def _earlier(connection: Connection, n: int) -> CapCounts:
+    """Sums over what earlier versions accepted, of the users and clusters that this one has as well."""
+    return CapCounts(
+        users=_by(connection, n, _c.user_id),
+        clusters=_by(connection, n, _c.cluster),
+        total=_number(connection, n),
+        own=_number(connection, n, _c.provenance.in_(sorted(OWN))),
+        refusals=_number(connection, n, REFUSAL),
+    )
+
+
+def _by(connection: Connection, n: int, column: ColumnElement[Any]) -> dict[Any, int]:
+    here = select(column).where(_c.version == n, column.is_not(None))
+    query = select(column, func.count()).where(accepted(n - 1), column.in_(here)).group_by(column)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def _number(connection: Connection, n: int, *which: ColumnElement[bool]) -> int:
+    query = select(func.count()).select_from(conversations).where(accepted(n - 1), *which)
+    return int(connection.execute(query).scalar_one())

@@ -1,0 +1,210 @@
+"""What screening reads and writes in the store, a piece at a time: nothing here holds all conversations."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, insert, select, update
+
+from core.conversation import Conversation, Message
+from core.rules import Finding
+from core.sides import Side
+from resources.conversation_rows import CHUNK
+from resources.tables import conversations, texts, units, versions
+
+NOT_SCREENED: Mapping[str, Any] = {
+    "findings": [],
+    "rejected": False,
+    "cluster": None,
+    "tokens": None,
+    "language": None,
+    "quality": None,
+    "quality_parts": None,
+    "masked_hash": None,
+}
+_c = conversations.c
+_FIELDS = [_c[name] for name in Conversation.model_fields if name in _c]
+
+Key = TypeVar("Key", int, str)
+
+
+class Decided(NamedTuple):
+    """What screening says of one conversation; `masked_hash` is None where masking changed nothing."""
+
+    seq: int
+    side: Side | None
+    findings: tuple[Finding, ...]
+    cluster: int | None
+    tokens: int | None
+    language: str
+    quality: float
+    quality_parts: dict[str, float]
+    personal: dict[str, int]
+    masked_hash: str | None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands before a piece is decided: users so far, and how many conversations have a side."""
+
+    users: int
+    placed: int
+
+
+@dataclass(frozen=True)
+class Screened:
+    """All that is to be stored of a piece, and what stands after it."""
+
+    decided: Sequence[Decided]
+    units: Mapping[str, Side]
+    standing: Standing
+
+
+def own_conversation(row: Row[Any]) -> Conversation:
+    """The conversation of a row of ours: it was validated when it was captured."""
+    fields = {name: getattr(row, name) for name in Conversation.model_fields}
+    fields["messages"] = tuple(Message.model_construct(**message) for message in row.messages)
+    return Conversation.model_construct(**fields)
+
+
+def next_rows(connection: Connection, n: int, after: int, size: int) -> Sequence[Row[Any]]:
+    """The next conversations of the version that are not screened yet, in their order."""
+    own = (_c.seq, _c.hash, _c.side, _c.personal, _c.rating, _c.thumb, _c.released_at, _c.overruled)
+    query = select(*own, *_FIELDS, texts.c.messages, texts.c.reply).join(texts, texts.c.seq == _c.seq)
+    unscreened = query.where(_c.version == n, _c.seq > after, _c.quality.is_(None))
+    return list(connection.execute(unscreened.order_by(_c.seq).limit(size)))
+
+
+def screened_with(connection: Connection, n: int, rules: Mapping[str, Any]) -> None:
+    """Note the rules of the version; what was screened under others is screened again."""
+    known = connection.execute(select(versions.c.screened_with).where(versions.c.n == n)).scalar_one()
+    if known == rules:
+        return
+    connection.execute(update(conversations).where(_c.version == n).values(**NOT_SCREENED))
+    connection.execute(update(versions).where(versions.c.n == n).values(screened_with=dict(rules)))
+
+
+def write_decisions(connection: Connection, n: int, decided: Iterable[Decided]) -> None:
+    """Store what was decided; a side, once stored, stays."""
+    values = [
+        {
+            "of_seq": one.seq,
+            "of_version": n,
+            "new_side": one.side,
+            "new_findings": [finding.model_dump() for finding in one.findings],
+            "new_rejected": any(finding.severity == "error" for finding in one.findings),
+            "new_cluster": one.cluster,
+            "new_tokens": one.tokens,
+            "new_language": one.language,
+            "new_quality": one.quality,
+            "new_parts": one.quality_parts,
+            "new_personal": one.personal or None,
+            "new_hash": one.masked_hash,
+        }
+        for one in decided
+    ]
+    if values:
+        connection.execute(_DECIDE, values)
+
+
+_DECIDE = (
+    update(conversations)
+    .where(_c.seq == bindparam("of_seq"), _c.version == bindparam("of_version"))
+    .values(
+        side=func.coalesce(_c.side, bindparam("new_side")),
+        findings=bindparam("new_findings", type_=_c.findings.type),
+        rejected=bindparam("new_rejected"),
+        cluster=bindparam("new_cluster"),
+        tokens=bindparam("new_tokens"),
+        language=bindparam("new_language"),
+        quality=bindparam("new_quality"),
+        quality_parts=bindparam("new_parts", type_=_c.quality_parts.type),
+        personal=bindparam("new_personal", type_=_c.personal.type),
+        masked_hash=bindparam("new_hash"),
+    )
+)
+
+
+def reject(connection: Connection, n: int, findings: Mapping[str, Finding]) -> None:
+    """Add an error to conversations that were accepted so far, by id."""
+    for chunk in chunks(findings):
+        rows = connection.execute(select(_c.id, _c.findings).where(_c.version == n, _c.id.in_(chunk))).all()
+        change = update(conversations).where(_c.id == bindparam("of_id"))
+        values = [{"of_id": row.id, "new": [*row.findings, findings[row.id].model_dump()]} for row in rows]
+        if values:
+            connection.execute(change.values(rejected=True, findings=bindparam("new", type_=_c.findings.type)), values)
+
+
+def write_units(connection: Connection, placed: Mapping[str, Side]) -> None:
+    known = unit_sides(connection, placed)
+    new = [{"unit": unit, "side": side} for unit, side in placed.items() if unit not in known]
+    if new:
+        connection.execute(insert(units), new)
+
+
+def unit_sides(connection: Connection, names: Iterable[str]) -> dict[str, Side]:
+    """The sides of those units that were placed."""
+    query = select(units.c.unit, units.c.side)
+    return {row.unit: row.side for row in _in(connection, query, units.c.unit, names)}
+
+
+def cluster_sides(connection: Connection, clusters: Iterable[int]) -> dict[int, Side]:
+    """The sides of those clusters that hold an accepted conversation."""
+    query = select(_c.cluster, _c.side).where(_c.side.is_not(None), ~_c.rejected).distinct()
+    return {row.cluster: row.side for row in _in(connection, query, _c.cluster, clusters)}
+
+
+def clusters_of(connection: Connection, seqs: Iterable[int]) -> dict[int, int]:
+    """Conversation → its cluster."""
+    query = select(_c.seq, _c.cluster).where(_c.cluster.is_not(None))
+    return {row.seq: row.cluster for row in _in(connection, query, _c.seq, seqs)}
+
+
+def known_texts(connection: Connection, n: int, masked: Collection[str], plain: Collection[str]) -> set[str]:
+    """Those texts that passed the rules before, up to this version.
+
+    `plain` are hashes of texts stored as they are: eligible ones differ, so that only a masked text can equal them.
+    """
+    # what passed the rules was looked at for near-duplicates, whatever became of it later
+    passed = and_(_c.version <= n, _c.cluster.is_not(None))
+    query = select(_c.masked_hash).where(passed)
+    found = {row.masked_hash for row in _in(connection, query, _c.masked_hash, {*masked, *plain})}
+    query = select(_c.hash).where(passed, _c.eligible, _c.masked_hash.is_(None))
+    return found | {row.hash for row in _in(connection, query, _c.hash, masked)}
+
+
+def users_up_to(connection: Connection, n: int) -> int:
+    """How many users wrote the conversations of this and earlier versions."""
+    query = select(func.count(_c.user_id.distinct())).where(_c.version <= n)
+    return int(connection.execute(query).scalar_one())
+
+
+def placed_up_to(connection: Connection, n: int) -> int:
+    """How many conversations have their side by now, among those of this and earlier versions that were screened."""
+    screened = (_c.version < n) | _c.quality.is_not(None)
+    query = select(func.count()).select_from(conversations).where(_c.version <= n, _c.side.is_not(None), screened)
+    return int(connection.execute(query).scalar_one())
+
+
+def accepted(n: int) -> ColumnElement[bool]:
+    """What the dataset of a version holds: all that was accepted up to it."""
+    return and_(_c.version <= n, _c.side.is_not(None), ~_c.rejected)
+
+
+def texts_of(connection: Connection, seqs: Iterable[int]) -> Sequence[Row[Any]]:
+    """Conversations by number with what was found of them, those that are gone left out."""
+    found = (_c.seq, _c.version, _c.side, _c.cluster, _c.tokens, _c.language, _c.quality, _c.masked_hash)
+    query = select(*found, *_FIELDS, texts.c.messages, texts.c.reply).join(texts, texts.c.seq == _c.seq)
+    return _in(connection, query, _c.seq, seqs)
+
+
+def chunks(values: Iterable[Key]) -> Iterable[list[Key]]:
+    """Distinct values in lists that `IN (...)` takes."""
+    unique = sorted(set(values))
+    return (unique[start : start + CHUNK] for start in range(0, len(unique), CHUNK))
+
+
+def _in(
+    connection: Connection, query: Select[Any], column: ColumnElement[Any], values: Iterable[Key]
+) -> list[Row[Any]]:
+    return [row for chunk in chunks(values) for row in connection.execute(query.where(column.in_(chunk)))]

@@ -1,8 +1,10 @@
 """One metric of a challenger beside the control's, by every measure that suits it."""
 
+import math
 from typing import Literal, Self
 
 import numpy as np
+from scipy import special
 
 from core.arm_figures import ArmFigures, Sums
 from core.confidence_sequence import FIRST_LOOK, always_valid_p, reach
@@ -11,6 +13,8 @@ from core.experiments import METRICS
 from core.two_means import Effect, Floats, hedges_g, mann_whitney, mean_of, welch
 from core.two_shares import Share, newcombe, odds_ratio
 from core.user_ratios import cuped, ratio_difference
+
+LARGEST_Z = 37.0  # the last one whose p-value a float can hold
 
 Guard = Literal["better", "holds", "unproven", "worse", "unknown"]
 
@@ -93,9 +97,14 @@ def compare(control: ArmFigures, arm: ArmFigures, metric: str, least: int = 2) -
 
 
 def better_z(control: Sums, arm: Sums, sign: int) -> float:
-    """The z-value of a look: positive where the challenger is better. Zero where nothing spreads."""
+    """The z-value of a look: positive where the challenger is better. Zero where nothing spreads.
+
+    It has the p-value of Welch's t, so that boundaries for normal values hold for few users too.
+    """
     found = welch(control.means, arm.means)
-    return sign * found.estimate / found.error if found.error else 0.0
+    if not found.error:
+        return 0.0
+    return math.copysign(min(LARGEST_Z, float(-special.ndtri(found.p_value / 2))), sign * found.estimate)
 
 
 def _always_valid(difference: Effect, users: int) -> Band | None:

@@ -264,8 +264,12 @@ def _wanted(missing: int, days: float | None, effect: float, design: Design) -> 
     aim = f"to find a difference of {effect:.3g} in {METRICS[design.success_metric].words}"
     if not missing:
         return f"There are enough users {aim}"
-    when = f", about {math.ceil(days)} days" if days is not None else ""
-    return f"Needs {missing} more rated users an arm{when}, {aim}"
+    when = f", about {_counted(math.ceil(days), 'day')}" if days is not None else ""
+    return f"Needs {_counted(missing, 'more rated user')} an arm{when}, {aim}"
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _patience(outcome: Outcome, window: Window) -> str:

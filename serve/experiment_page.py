@@ -12,7 +12,8 @@ from serve.interval_chart import intervals, looks_chart
 _STYLE = """
 :root { color-scheme: light dark; --line: #8886; --good: #1a7f4b; --bad: #c2352b; --calm: #5b6b7b; }
 body { font: 15px/1.5 system-ui, "Noto Sans KR", "Apple SD Gothic Neo", "Malgun Gothic", sans-serif;
-  max-width: 60rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
+  max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1, h2, p { overflow-wrap: anywhere }
 h1 { font-size: 1.5rem; margin-bottom: .2rem } h2 { font-size: 1.1rem; margin-top: 2rem }
 table { border-collapse: collapse; width: 100% } td, th { text-align: left; padding: .3rem .6rem;
   border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums }

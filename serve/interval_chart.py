@@ -6,7 +6,7 @@ from html import escape
 from core.comparisons import Comparison
 from core.experiments import METRICS, Look
 
-_WIDTH, _LEFT, _RIGHT, _ROW = 900.0, 220.0, 170.0, 34.0
+_WIDTH, _LEFT, _RIGHT, _ROW = 900.0, 200.0, 210.0, 34.0
 _TALL = 220.0
 _MIDDLE = (_LEFT + _WIDTH - _RIGHT) / 2
 _HALF = (_WIDTH - _RIGHT - _LEFT) / 2

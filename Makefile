@@ -1,7 +1,7 @@
 # Every target sets up first what it needs; what is set up already costs a second.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-fast bench lint fix backup restore
+.PHONY: help setup demo up down test test-fast bench lint fix backup restore export-data
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUN := .venv/bin/python
@@ -50,6 +50,9 @@ backup: setup ## All of the state folder into one file (FILE=... names it)
 
 restore: setup ## The state folder from a backup: make restore FILE=...
 	@exec $(RUN) -m deploy.backup restore $(FILE)
+
+export-data: setup ## Conversations for other tools: make export-data FORMAT=dpo FILE=...
+	@exec $(RUN) -m deploy.export $(FORMAT) $(FILE)
 
 .PHONY: dev
 dev:

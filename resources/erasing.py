@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from resources.erased_places import DatasetFiles, Evaluations, Place, ResetCopies
+from resources.erased_uploads import UploadedFiles
 from resources.erasure_rows import Past, Pending
 from resources.store import Store
 
@@ -18,6 +19,7 @@ def places_of(store: Store, state_dir: Path) -> list[Place]:
         Evaluations(state_dir / "reports", state_dir / "mlartifacts"),
         DatasetFiles(state_dir / "datasets", store.erasures.unknown, lambda: _untrained(store)),
         ResetCopies(state_dir / "backups"),
+        UploadedFiles(state_dir / "uploads", store.uploads),
     ]
 
 

@@ -205,7 +205,7 @@ def test_an_erasure_is_done_after_the_second_sweep_and_then_names_nobody(sqlite_
     finish(sqlite_store, places, AT_ONCE)
     assert breaking.asked == 2
     (event,) = sqlite_store.events.page(type="erasure_finished")
-    removed = {"memory": 4, "reports": 0, "datasets": 5, "resets": 0}
+    removed = {"memory": 4, "reports": 0, "datasets": 5, "resets": 0, "uploads": 0}
     assert event.data == {"erasure": erased.id, "removed": removed, "versions": [1]}
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or b"somebody" not in file.read_bytes(), file
@@ -280,4 +280,4 @@ def test_everybody_of_whom_a_place_keeps_something_is_known(sqlite_store: Store,
     fill(sqlite_store, "nobody's")
     sqlite_store.conversations.clear_waiting(tmp_path / "backups" / "c.jsonl")
     found = {place.name: place.users() for place in places_of(sqlite_store, tmp_path)}
-    assert found == {"datasets": {"u", "v"}, "reports": {"w"}, "resets": {"x"}}
+    assert found == {"datasets": {"u", "v"}, "reports": {"w"}, "resets": {"x"}, "uploads": set()}

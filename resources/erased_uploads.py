@@ -1,0 +1,115 @@
+"""Uploaded datasets forget a person: their file is written again without those rows, what was made of it is removed."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from core.formats import Columns
+from resources.erasure_rows import Pending
+from resources.folders import sync
+from resources.readers import read_records
+from resources.records import FileRefused, Record
+from resources.store_errors import NotAllowed, NotFound
+from resources.uploads import Upload, Uploads
+
+_STAGING = "rewritten.tmp-erasing"
+_PAGE = 200
+
+
+class UploadedFiles:
+    """A place of `resources.erased_places`; whatever a file was, it is JSON lines afterwards."""
+
+    name = "uploads"
+
+    def __init__(self, folder: Path, uploads: Uploads) -> None:
+        self._folder, self._uploads = folder, uploads
+
+    def erase(self, who: Pending) -> int:
+        return sum(self._rewrite(upload, who.user_id) for upload in self._alive())
+
+    def users(self) -> set[str]:
+        found = (_user_of(upload, record) for upload in self._alive() for record in self._records(upload))
+        return {user for user in found if user is not None}
+
+    def _alive(self) -> Iterator[Upload]:
+        page = 1
+        while (found := self._uploads.page(page, _PAGE)).items:
+            yield from found.items
+            page += 1
+
+    def _data(self, upload: Upload) -> Path:
+        return self._folder / str(upload.id) / f"data.{upload.extension}"
+
+    def _records(self, upload: Upload) -> Iterator[Record]:
+        """What can be read of the file by anyone."""
+        try:
+            for found in read_records(self._data(upload), extension=upload.extension, keep_good=True):
+                if isinstance(found, Record):
+                    yield found
+        except (FileRefused, FileNotFoundError):
+            return
+
+    def _rewrite(self, upload: Upload, user_id: str) -> int:
+        _tidy(self._data(upload))
+        lines = [record.line for record in self._records(upload) if _user_of(upload, record) == user_id]
+        if not lines:
+            return 0
+        folder = self._data(upload).parent
+        for made in folder.iterdir():  # from the same rows, which bear no name there
+            if not made.name.startswith("data."):
+                _remove(made)
+        kept = self._write(upload, user_id, folder / _STAGING)
+        try:
+            self._replace(upload, folder, kept, len(lines))
+        except (NotAllowed, NotFound):
+            shutil.rmtree(folder, ignore_errors=True)  # deleted meanwhile
+        return len(lines)
+
+    def _write(self, upload: Upload, user_id: str, staging: Path) -> int:
+        """Each row on the line it had: the ids of what was ingested from it are made of that; how many there are."""
+        line, kept = 1, 0
+        with os.fdopen(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            for record in self._records(upload):
+                if _user_of(upload, record) == user_id:
+                    continue
+                file.write(b"\n" * max(0, record.line - line))
+                file.write(json.dumps(record.value, ensure_ascii=False).encode() + b"\n")
+                line, kept = max(record.line, line) + 1, kept + 1
+            file.flush()
+            os.fsync(file.fileno())
+        return kept
+
+    def _replace(self, upload: Upload, folder: Path, kept: int, removed: int) -> None:
+        """Row and file change together as far as two things can: until both did, the next sweep begins anew."""
+        if not kept:
+            self._uploads.delete(upload.id)
+            shutil.rmtree(folder)
+            return
+        data = folder / "data.jsonl"
+        (folder / _STAGING).rename(data)
+        sync(folder)
+        digest = hashlib.sha256(data.read_bytes()).hexdigest()
+        status = {"status": "uploaded", "quality_score": None, "stats": {**upload.stats, "total_samples": kept}}
+        same = {"extension": "jsonl", "size_bytes": data.stat().st_size, "sha256": digest}
+        self._uploads.change(upload.id, {**status, **same})
+        _tidy(data)
+
+
+def _user_of(upload: Upload, record: Record) -> str | None:
+    value: Any = record.value.get(Columns.model_validate(upload.mapping).user_id)
+    return str(value) if isinstance(value, str | int) else None
+
+
+def _tidy(data: Path) -> None:
+    """Away with a former file under another extension, and with what a kill left."""
+    for path in data.parent.glob("*"):
+        if path.name == _STAGING or (path.name.startswith("data.") and path.name != data.name and data.exists()):
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,0 +1,135 @@
+"""An uploaded dataset forgets a person, whatever it is in and whatever breaks."""
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from resources.erased_uploads import UploadedFiles
+from resources.erasure_rows import Pending
+from resources.readers import read_records
+from resources.records import Record
+from resources.store import Store
+
+WHO = Pending(1, "u", frozenset(), frozenset(), last=True)
+ROWS = [
+    {"instruction": f"question {n}", "output": f"answer {n}", "user_id": user}
+    for n, user in enumerate(["v", "u", "w", "u", "v"], start=1)
+]
+
+
+def as_jsonl(rows: list[dict[str, Any]]) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def as_csv(rows: list[dict[str, Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def as_parquet(rows: list[dict[str, Any]]) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), sink)
+    return sink.getvalue()
+
+
+CONTENTS = {
+    "jsonl": as_jsonl(ROWS),
+    "jsonl.gz": gzip.compress(as_jsonl(ROWS)),
+    "json": json.dumps(ROWS, indent=1).encode(),
+    "csv": as_csv(ROWS),
+    "parquet": as_parquet(ROWS),
+}
+
+
+def upload(store: Store, root: Path, extension: str, content: bytes, **fields: Any) -> Path:
+    values: dict[str, Any] = {
+        "name": "d", "version": "1", "format": "alpaca", "kind": "training", "file_name": f"d.{extension}",
+        "extension": extension, "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(),
+        "mapping": {}, "tags": [], "dataset_metadata": {}, "stats": {"total_samples": len(ROWS)}, **fields,
+    }  # fmt: skip
+
+    def place(id: int) -> None:
+        (root / str(id)).mkdir(parents=True)
+        (root / str(id) / f"data.{extension}").write_bytes(content)
+
+    return root / str(store.uploads.add(values, place).id)
+
+
+def lines_of(folder: Path) -> dict[int, str]:
+    found = read_records(folder / "data.jsonl", extension="jsonl")
+    return {one.line: one.value["user_id"] for one in found if isinstance(one, Record)}
+
+
+@pytest.mark.parametrize("extension", CONTENTS)
+def test_their_rows_go_from_every_kind_of_file_and_the_others_keep_their_lines(
+    sqlite_store: Store, tmp_path: Path, extension: str
+) -> None:
+    folder = upload(sqlite_store, tmp_path, extension, CONTENTS[extension])
+    before = [one for one in read_records(folder / f"data.{extension}", extension=extension) if isinstance(one, Record)]
+    (folder / "dataset-1-alpaca.jsonl").write_text("made of it")
+    place = UploadedFiles(tmp_path, sqlite_store.uploads)
+    assert place.users() == {"u", "v", "w"}
+    assert place.erase(WHO) == 2
+    assert lines_of(folder) == {one.line: one.value["user_id"] for one in before if one.value["user_id"] != "u"}
+    assert [path.name for path in folder.iterdir()] == ["data.jsonl"]
+    row = sqlite_store.uploads.get(1)
+    assert (row.extension, row.status, row.stats["total_samples"]) == ("jsonl", "uploaded", 3)
+    assert row.sha256 == hashlib.sha256((folder / "data.jsonl").read_bytes()).hexdigest()
+    assert (place.users(), place.erase(WHO)) == ({"v", "w"}, 0)
+
+
+def test_a_column_under_another_name_and_a_number_as_a_name_are_found(sqlite_store: Store, tmp_path: Path) -> None:
+    rows = [{"instruction": "q", "output": "a", "customer": number} for number in (7, 8)]
+    folder = upload(sqlite_store, tmp_path, "jsonl", as_jsonl(rows), mapping={"user_id": "customer"})
+    assert (
+        UploadedFiles(tmp_path, sqlite_store.uploads).erase(Pending(1, "7", frozenset(), frozenset(), last=True)) == 1
+    )
+    assert json.loads((folder / "data.jsonl").read_text())["customer"] == 8
+
+
+def test_a_file_without_them_is_not_touched(sqlite_store: Store, tmp_path: Path) -> None:
+    folder = upload(sqlite_store, tmp_path, "csv", as_csv([row for row in ROWS if row["user_id"] != "u"]))
+    (folder / "dataset-1-alpaca.jsonl").write_text("made of it")
+    assert UploadedFiles(tmp_path, sqlite_store.uploads).erase(WHO) == 0
+    assert {path.name for path in folder.iterdir()} == {"data.csv", "dataset-1-alpaca.jsonl"}
+
+
+def test_a_file_that_was_theirs_alone_is_deleted(sqlite_store: Store, tmp_path: Path) -> None:
+    folder = upload(sqlite_store, tmp_path, "csv", as_csv([row for row in ROWS if row["user_id"] == "u"]))
+    assert UploadedFiles(tmp_path, sqlite_store.uploads).erase(WHO) == 2
+    assert not folder.exists()
+    assert sqlite_store.uploads.get(1).status == "deleted"
+
+
+@pytest.mark.parametrize("dies_in", ["_write", "_replace", "change", "_tidy"])
+def test_a_kill_at_any_moment_is_made_good_by_the_next_sweep(
+    sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_in: str
+) -> None:
+    folder = upload(sqlite_store, tmp_path, "csv", as_csv(ROWS))
+    place = UploadedFiles(tmp_path, sqlite_store.uploads)
+
+    def die(*arguments: Any) -> None:
+        if dies_in != "_tidy" or (folder / "data.jsonl").exists():
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        if dies_in == "_tidy":
+            killed.setattr("resources.erased_uploads._tidy", die)
+        else:
+            killed.setattr(sqlite_store.uploads if dies_in == "change" else place, dies_in, die)
+        with pytest.raises(KeyboardInterrupt):
+            place.erase(WHO)
+    place.erase(WHO)
+    assert sorted(lines_of(folder).values()) == ["v", "v", "w"]
+    assert [path.name for path in folder.iterdir()] == ["data.jsonl"]

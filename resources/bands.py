@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Texts = Callable[[Sequence[int]], Mapping[int, str]]
 
 # runs are merged up to this size, so that a merge needs little memory besides
-LARGEST_RUN = 4_000_000
+LARGEST_RUN = 2_000_000
 
 
 class Members(NamedTuple):

@@ -30,7 +30,12 @@ def validated_dataset(
     """All accepted conversations so far, for training and held out, as an immutable folder."""
     with step(context, store, settings) as claim:
         target = folder(settings, "datasets", claim.n)
-        screener = Screener(tokenizer, settings.finetune_max_length, settings.caps())
+        screener = Screener(
+            tokenizer,
+            settings.finetune_max_length,
+            settings.caps(),
+            near=settings.data_near_duplicate_threshold,
+        )
         manifest = make_dataset(store, claim, target, screener)
         checks = dataset_checks(target, settings.gate_min_held_out)
     reasons = rejections(manifest)

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import unicodedata
+from typing import Final
 
 from core.canonical import canonical_json
 from core.conversation import Conversation
@@ -13,6 +14,9 @@ MARKS = 30
 BECOME_MARKS = "\u0f73\u0f75\u0f81\uff9e\uff9f"
 MANY_SIGNS = re.compile(rf"(?:[^\x00-\x7f\w\s]|[{BECOME_MARKS}]){{{MARKS + 1},}}")
 JOINER = "\u034f"
+
+# the share of all character 5-grams of two texts that both have, from which on they are near-duplicates
+THRESHOLD: Final = 0.8
 
 
 def folded(text: str) -> str:

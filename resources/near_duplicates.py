@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from core.duplicates import text_of
+from core.duplicates import THRESHOLD, text_of
 from core.shingles import Shingles, can_reach, jaccard, shingles
 from resources.band_candidates import Candidates, candidates
 from resources.bands import Bands, Texts
@@ -17,7 +17,6 @@ from resources.signatures import band_hashes
 
 __all__ = ["THRESHOLD", "NearDuplicates", "Placed", "text_of"]
 
-THRESHOLD: Final = 0.8
 # what is worked on at once, for the sake of memory: it changes no result
 PIECE_TEXTS: Final = 2_048
 PIECE_CHARACTERS: Final = 2_000_000

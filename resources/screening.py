@@ -9,6 +9,7 @@ from typing import Any
 
 from core.caps import Caps
 from core.decontamination import GatePrompts
+from core.duplicates import THRESHOLD
 from core.manifest import Manifest
 from core.pii import PII_VERSION, Recogniser
 from core.rules import RULES_VERSION
@@ -33,13 +34,17 @@ PIECE = 2_000
 
 @dataclass(frozen=True)
 class Screener:
-    """What screening holds conversations to; `recognise` finds names and addresses beyond the rules."""
+    """What screening holds conversations to; `recognise` finds names and addresses beyond the rules.
+
+    `near` is the similarity from which on two conversations are near-duplicates.
+    """
 
     tokenizer: BatchTokenizer
     max_tokens: int
     caps: Caps = field(default_factory=Caps)
     recognise: Recogniser | None = None
     recogniser: str = ""
+    near: float = THRESHOLD
     piece: int = PIECE
 
     @property
@@ -55,6 +60,7 @@ class Screener:
             "masks": self.masks,
             "max_tokens": self.max_tokens,
             "caps": self.caps.model_dump(),
+            "near": self.near,
             "salt": SALT,
         }
 
@@ -95,7 +101,8 @@ def screen_version(store: Store, claim: Claim, screener: Screener) -> None:
     for piece in _pieces(store, claim.n, screener):
         judged = [judge(one, screener.max_tokens, gate) for one in piece]
         standing = store.versions.screen(
-            claim, partial(decide, n=claim.n, piece=piece, judged=judged, standing=standing)
+            claim,
+            partial(decide, n=claim.n, piece=piece, judged=judged, standing=standing, threshold=screener.near),
         )
     store.versions.cap(claim, screener.caps)
 

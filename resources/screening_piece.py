@@ -84,12 +84,17 @@ def _prepared(
 
 
 def decide(
-    connection: Connection, n: int, piece: Sequence[Prepared], judged: Sequence[Examined], standing: Standing
+    connection: Connection,
+    n: int,
+    piece: Sequence[Prepared],
+    judged: Sequence[Examined],
+    standing: Standing,
+    threshold: float,
 ) -> Screened:
     """Find what is alike, and place on sides; what it learns of near-duplicates it writes, all else it returns."""
     judged = _without_duplicates(connection, n, piece, judged)
     good = [one for one, examined in zip(piece, judged, strict=True) if examined.accepted]
-    near = NearDuplicates(BandRows(connection), partial(_texts, connection))
+    near = NearDuplicates(BandRows(connection), partial(_texts, connection), threshold)
     alike = near.place([(one.seq, text_of(one.conversation)) for one in good])
     placing, sides = _place(connection, good, alike, standing)
     decided = [

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
 from core.caps import Caps
+from core.duplicates import THRESHOLD
 from core.live_settings import AnswerWith, LiveSettings
 from core.recipe import Recipe, StartFrom
 from core.verdict import GateThresholds
@@ -130,6 +131,13 @@ class Settings(BaseSettings):
     )
 
     # --- the dataset
+    data_near_duplicate_threshold: float = Field(
+        default=THRESHOLD,
+        ge=0.7,
+        le=1,
+        description="Share of 5-letter pieces from which on two conversations are near-duplicates; "
+        "below 0.8 some pairs are missed",
+    )
     data_max_per_user: int = like(Caps, "per_user")
     data_max_per_cluster: int = like(Caps, "per_cluster")
     data_max_self_share: float = like(Caps, "self_share")

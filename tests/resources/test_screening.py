@@ -284,3 +284,12 @@ def finish(store: Store) -> None:
     verdict = Verdict(promoted=False, reasons=("no",), checks=(), thresholds=GateThresholds())
     store.versions.set_verdict(claim, verdict, "report.md")
     store.versions.conclude(claim, None)
+
+
+@pytest.mark.parametrize(("threshold", "clusters"), [(0.8, 1), (1.0, 3)])
+def test_how_near_a_near_duplicate_is_can_be_set(sqlite_store: Store, threshold: float, clusters: int) -> None:
+    claim = claimed(sqlite_store, alike(10, 13, "ann"))
+    screen_version(sqlite_store, claim, replace(SCREENER, near=threshold))
+    query = select(conversations.c.cluster)
+    found = sqlite_store.database.read(lambda c: c.execute(query).scalars().all())
+    assert len(set(found)) == clusters

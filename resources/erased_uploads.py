@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from resources.folders import sync
 from resources.readers import read_records
 from resources.records import FileRefused, Record
 from resources.store_errors import NotAllowed, NotFound
+from resources.upload_reading import ERASED
 from resources.uploads import Upload, Uploads
 
 _STAGING = "rewritten.tmp-erasing"
@@ -32,7 +33,7 @@ class UploadedFiles:
         return sum(self._rewrite(upload, who.user_id) for upload in self._alive())
 
     def users(self) -> set[str]:
-        found = (_user_of(upload, record) for upload in self._alive() for record in self._records(upload))
+        found = (_user_of(upload, value) for upload in self._alive() for value in self._values(upload))
         return {user for user in found if user is not None}
 
     def _alive(self) -> Iterator[Upload]:
@@ -44,19 +45,18 @@ class UploadedFiles:
     def _data(self, upload: Upload) -> Path:
         return self._folder / str(upload.id) / f"data.{upload.extension}"
 
-    def _records(self, upload: Upload) -> Iterator[Record]:
-        """What can be read of the file by anyone."""
+    def _values(self, upload: Upload) -> Iterator[Mapping[str, Any]]:
+        """What can be read of the file by anyone; what is no record is an empty one."""
         try:
             for found in read_records(self._data(upload), extension=upload.extension, keep_good=True):
-                if isinstance(found, Record):
-                    yield found
+                yield found.value if isinstance(found, Record) else {}
         except (FileRefused, FileNotFoundError):
             return
 
     def _rewrite(self, upload: Upload, user_id: str) -> int:
         _tidy(self._data(upload))
-        lines = [record.line for record in self._records(upload) if _user_of(upload, record) == user_id]
-        if not lines:
+        theirs = sum(_user_of(upload, value) == user_id for value in self._values(upload))
+        if not theirs:
             return 0
         folder = self._data(upload).parent
         for made in folder.iterdir():  # from the same rows, which bear no name there
@@ -64,26 +64,24 @@ class UploadedFiles:
                 _remove(made)
         kept = self._write(upload, user_id, folder / _STAGING)
         try:
-            self._replace(upload, folder, kept, len(lines))
+            self._replace(upload, folder, kept)
         except (NotAllowed, NotFound):
             shutil.rmtree(folder, ignore_errors=True)  # deleted meanwhile
-        return len(lines)
+        return theirs
 
     def _write(self, upload: Upload, user_id: str, staging: Path) -> int:
-        """Each row on the line it had: the ids of what was ingested from it are made of that; how many there are."""
-        line, kept = 1, 0
+        """Each row keeps its number: the ids of what was ingested from it are made of that; how many there are."""
+        kept = 0
         with os.fdopen(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            for record in self._records(upload):
-                if _user_of(upload, record) == user_id:
-                    continue
-                file.write(b"\n" * max(0, record.line - line))
-                file.write(json.dumps(record.value, ensure_ascii=False).encode() + b"\n")
-                line, kept = max(record.line, line) + 1, kept + 1
+            for value in self._values(upload):
+                left = ERASED if _user_of(upload, value) == user_id else value
+                file.write(json.dumps(left, ensure_ascii=False).encode() + b"\n")
+                kept += left not in (ERASED, {})
             file.flush()
             os.fsync(file.fileno())
         return kept
 
-    def _replace(self, upload: Upload, folder: Path, kept: int, removed: int) -> None:
+    def _replace(self, upload: Upload, folder: Path, kept: int) -> None:
         """Row and file change together as far as two things can: until both did, the next sweep begins anew."""
         if not kept:
             self._uploads.delete(upload.id)
@@ -99,8 +97,8 @@ class UploadedFiles:
         _tidy(data)
 
 
-def _user_of(upload: Upload, record: Record) -> str | None:
-    value: Any = record.value.get(Columns.model_validate(upload.mapping).user_id)
+def _user_of(upload: Upload, record: Mapping[str, Any]) -> str | None:
+    value: Any = record.get(Columns.model_validate(upload.mapping).user_id)
     return str(value) if isinstance(value, str | int) else None
 
 

@@ -1,13 +1,11 @@
 """An uploaded file in another format, masked, with the training config that reads it."""
 
-import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from core.axolotl import axolotl_config
 from core.conversation import Conversation
@@ -16,41 +14,12 @@ from core.formats import ExportFormat
 from core.formats_out import export
 from core.pii import mask_personal
 from resources.line_findings import LineFinding
+from resources.line_writer import LineWriter
 from resources.upload_files import config_name, file_name
 from resources.upload_reading import Sample, Source, TaskRefused, format_in, samples
 
 SHOWN_ERRORS = 200
 WITH_CONFIG: tuple[ExportFormat, ...] = ("messages", "sharegpt")
-
-
-class LineWriter:
-    """JSON lines into a file that is there whole or not at all, with its hash."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.count = path, 0
-        self._digest = hashlib.sha256()
-        self._unfinished = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-        self._file = os.fdopen(os.open(self._unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
-
-    def write(self, record: Mapping[str, Any]) -> None:
-        line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-        self._file.write(line)
-        self._digest.update(line)
-        self.count += 1
-
-    def finish(self) -> dict[str, Any]:
-        """Into its place; what it came to."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._unfinished.rename(self.path)
-        return {"file_path": self.path.name, "count": self.count, "sha256": self._digest.hexdigest()}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._file.close()
-        self._unfinished.unlink(missing_ok=True)
 
 
 def preprocess(job: Mapping[str, Any]) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class UploadFiles:
     def sweep(self, older_than_seconds: float = 3600.0) -> int:
         """Take away what a killed process left unfinished; how many files."""
         before, gone = time.time() - older_than_seconds, 0
-        for path in self.root.glob(f"{_UNFINISHED}*"):
+        for path in [*self.root.glob(f"{_UNFINISHED}*"), *self.root.glob("*/*.tmp-*")]:
             if path.stat().st_mtime <= before:
                 path.unlink(missing_ok=True)
                 gone += 1

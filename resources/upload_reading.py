@@ -13,6 +13,9 @@ from resources.line_findings import LineFinding
 from resources.readers import read_records
 from resources.records import BadLine, Record
 
+# what stands where a record of somebody stood who asked to be erased, so that the others keep their numbers
+ERASED: Mapping[str, Any] = {"erased": True}
+
 
 class TaskRefused(ValueError):
     """What was asked of a file cannot be done: the rule, and a sentence for whoever asked."""
@@ -67,7 +70,7 @@ def format_in(source: Source) -> ImportFormat:
     if known:
         return known
     found = read_records(source.path, extension=source.extension, keep_good=True)
-    records = [one.value for one in islice(found, LOOKED_AT) if isinstance(one, Record)]
+    records = [one.value for one in islice(found, LOOKED_AT) if isinstance(one, Record) and one.value != ERASED]
     try:
         return format_of(records, source.columns)
     except FormatUnknown as unknown:
@@ -75,18 +78,25 @@ def format_in(source: Source) -> ImportFormat:
 
 
 def samples(source: Source, format: ImportFormat, *, keep_good: bool = True) -> Iterator[Sample | LineFinding]:
-    """Everything in the file, in its order. FileRefused for the file, and without `keep_good` for a bad line."""
-    for found in read_records(source.path, extension=source.extension, keep_good=keep_good):
-        yield _finding(found) if isinstance(found, BadLine) else _sample(source, format, found)
+    """Everything in the file, in its order. FileRefused for the file, and without `keep_good` for a bad line.
+
+    Ids count the records of the file: several may stand on one line.
+    """
+    every = read_records(source.path, extension=source.extension, keep_good=keep_good)
+    for number, found in enumerate(every, start=1):
+        if isinstance(found, BadLine):
+            yield _finding(found)
+        elif found.value != ERASED:
+            yield _sample(source, format, found, number)
 
 
-def _sample(source: Source, format: ImportFormat, record: Record) -> Sample | LineFinding:
+def _sample(source: Source, format: ImportFormat, record: Record, number: int) -> Sample | LineFinding:
     try:
         conversations = to_conversations(
             format,
             record.value,
             source.columns,
-            id=f"{source.name}-{record.line}",
+            id=f"{source.name}-{number}",
             source=source.name,
             provenance=source.provenance,
             created_at=source.created_at,

@@ -13,9 +13,9 @@ from core.grouped_split import Groups, assign
 from core.pii import mask_personal
 from core.review import is_renderable
 from resources.bands import MemoryBands
+from resources.line_writer import LineWriter
 from resources.near_duplicates import NearDuplicates
 from resources.text_file import TextFile
-from resources.upload_exports import LineWriter
 from resources.upload_files import file_name
 from resources.upload_reading import Sample, Source, TaskRefused, format_in, samples
 

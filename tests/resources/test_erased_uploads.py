@@ -17,6 +17,7 @@ from resources.erasure_rows import Pending
 from resources.readers import read_records
 from resources.records import Record
 from resources.store import Store
+from resources.upload_ingestion import ingest
 
 WHO = Pending(1, "u", frozenset(), frozenset(), last=True)
 ROWS = [
@@ -47,6 +48,7 @@ CONTENTS = {
     "jsonl": as_jsonl(ROWS),
     "jsonl.gz": gzip.compress(as_jsonl(ROWS)),
     "json": json.dumps(ROWS, indent=1).encode(),
+    "json.gz": gzip.compress(json.dumps(ROWS).encode()),
     "csv": as_csv(ROWS),
     "parquet": as_parquet(ROWS),
 }
@@ -67,21 +69,20 @@ def upload(store: Store, root: Path, extension: str, content: bytes, **fields: A
 
 
 def lines_of(folder: Path) -> dict[int, str]:
-    found = read_records(folder / "data.jsonl", extension="jsonl")
-    return {one.line: one.value["user_id"] for one in found if isinstance(one, Record)}
+    found = enumerate(read_records(folder / "data.jsonl", extension="jsonl"), start=1)
+    return {n: one.value["user_id"] for n, one in found if isinstance(one, Record) and "user_id" in one.value}
 
 
 @pytest.mark.parametrize("extension", CONTENTS)
-def test_their_rows_go_from_every_kind_of_file_and_the_others_keep_their_lines(
+def test_their_rows_go_from_every_kind_of_file_and_the_others_keep_their_numbers(
     sqlite_store: Store, tmp_path: Path, extension: str
 ) -> None:
     folder = upload(sqlite_store, tmp_path, extension, CONTENTS[extension])
-    before = [one for one in read_records(folder / f"data.{extension}", extension=extension) if isinstance(one, Record)]
     (folder / "dataset-1-alpaca.jsonl").write_text("made of it")
     place = UploadedFiles(tmp_path, sqlite_store.uploads)
     assert place.users() == {"u", "v", "w"}
     assert place.erase(WHO) == 2
-    assert lines_of(folder) == {one.line: one.value["user_id"] for one in before if one.value["user_id"] != "u"}
+    assert lines_of(folder) == {1: "v", 3: "w", 5: "v"}
     assert [path.name for path in folder.iterdir()] == ["data.jsonl"]
     row = sqlite_store.uploads.get(1)
     assert (row.extension, row.status, row.stats["total_samples"]) == ("jsonl", "uploaded", 3)
@@ -95,7 +96,7 @@ def test_a_column_under_another_name_and_a_number_as_a_name_are_found(sqlite_sto
     assert (
         UploadedFiles(tmp_path, sqlite_store.uploads).erase(Pending(1, "7", frozenset(), frozenset(), last=True)) == 1
     )
-    assert json.loads((folder / "data.jsonl").read_text())["customer"] == 8
+    assert json.loads((folder / "data.jsonl").read_text().splitlines()[1])["customer"] == 8
 
 
 def test_a_file_without_them_is_not_touched(sqlite_store: Store, tmp_path: Path) -> None:
@@ -133,3 +134,31 @@ def test_a_kill_at_any_moment_is_made_good_by_the_next_sweep(
     place.erase(WHO)
     assert sorted(lines_of(folder).values()) == ["v", "v", "w"]
     assert [path.name for path in folder.iterdir()] == ["data.jsonl"]
+
+
+def test_what_is_ingested_afterwards_has_the_ids_it_had(sqlite_store: Store, sqlite_url: str, tmp_path: Path) -> None:
+    content = json.dumps([ROWS[0], "no record", *ROWS[1:]]).encode()  # all on one line
+    upload(sqlite_store, tmp_path, "json", content)
+    before = ingested(sqlite_store, sqlite_url, tmp_path)
+    sqlite_store.conversations.erase_user("u")
+    UploadedFiles(tmp_path, sqlite_store.uploads).erase(WHO)
+    after = ingested(sqlite_store, sqlite_url, tmp_path)
+
+    assert before == {f"dataset-1-{n}": f"answer {m}" for n, m in ((1, 1), (3, 2), (4, 3), (5, 4), (6, 5))}
+    assert after == {id: reply for id, reply in before.items() if reply not in ("answer 2", "answer 4")}
+
+
+def test_what_is_asked_while_a_file_is_ingested_is_heeded(sqlite_store: Store, sqlite_url: str, tmp_path: Path) -> None:
+    upload(sqlite_store, tmp_path, "csv", CONTENTS["csv"])
+    sqlite_store.conversations.erase_user("u")
+
+    assert sorted(ingested(sqlite_store, sqlite_url, tmp_path).values()) == ["answer 1", "answer 3", "answer 5"]
+
+
+def ingested(store: Store, url: str, root: Path) -> dict[str, str]:
+    """What the store holds of the first upload once it was ingested (again)."""
+    row = store.uploads.get(1)
+    job = {"id": 1, "path": str(root / "1" / f"data.{row.extension}"), "extension": row.extension, "format": "alpaca"}
+    more = {"mapping": {}, "created_at": row.created_at.isoformat(), "provenance": "human", "skip_invalid": True}
+    ingest({**job, **more, "database_url": url})
+    return {one.conversation.id: one.conversation.reply for one in store.conversations.page(source="dataset-1").items}

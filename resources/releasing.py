@@ -4,7 +4,7 @@ What screening rejected is in no dataset of the version that claimed it. Release
 like a new one, so that the next version claims it. A correction is a conversation of its own, as with feedback.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, select, update
@@ -19,18 +19,10 @@ from resources.capturing import capture_batch, make_eligible
 from resources.conversation_rows import Masked, conversation_of, with_texts
 from resources.event_rows import write_event
 from resources.feedback import SUPERSEDED, corrected_copy
+from resources.screening_rows import NOT_SCREENED
 from resources.store_errors import HeldBack, NotAllowed, NotFound
 from resources.tables import conversations, reviews, utc_now, versions
 
-NOT_SCREENED: Mapping[str, Any] = {
-    "findings": [],
-    "rejected": False,
-    "cluster": None,
-    "tokens": None,
-    "language": None,
-    "quality": None,
-    "quality_parts": None,
-}
 _ENDED = ("promoted", "rejected")
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Text, cast, func, select
 
 from core.caps import OWN, Candidate, CapCounts, Caps, apply_caps
 from resources.screening_rows import accepted, reject
@@ -16,10 +16,21 @@ REFUSAL = cast(_c.findings, Text).contains('"rule":"refusal"', autoescape=True)
 def apply_caps_to_version(connection: Connection, n: int, caps: Caps) -> None:
     """Reject what is over a cap; done again it finds nothing, as what is left is under all of them."""
     mine = (accepted(n), _c.version == n)
-    columns = (_c.id, _c.user_id, _c.cluster, _c.provenance, REFUSAL.label("refusal"))
+    columns = (_c.id, _c.user_id, _c.cluster, _c.provenance, REFUSAL.label("refusal"), _c.overruled)
     rows = connection.execute(select(*columns).where(*mine).order_by(_c.seq))
-    candidates = [Candidate(row.id, row.user_id, row.cluster, row.provenance, bool(row.refusal)) for row in rows]
-    reject(connection, n, apply_caps(candidates, _earlier(connection, n), caps))
+    reject(connection, n, apply_caps([_candidate(row) for row in rows], _earlier(connection, n), caps))
+
+
+def _candidate(row: Row[Any]) -> Candidate:
+    """A cap that a person set aside for this conversation sees nothing to count in it."""
+    aside = frozenset(row.overruled or ())
+    return Candidate(
+        row.id,
+        None if "cap_user" in aside else row.user_id,
+        None if "cap_cluster" in aside else row.cluster,
+        "self_edited" if "cap_self" in aside else row.provenance,
+        bool(row.refusal) and "cap_refusal" not in aside,
+    )
 
 
 def _earlier(connection: Connection, n: int) -> CapCounts:

@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from core.pii import ALL, PII_VERSION, Masker, mask_personal
 from resources.band_rows import forget_bands
 from resources.conversation_rows import conversation_of, in_no_version, text_values, with_texts
 from resources.database import Database
 from resources.event_rows import write_event
-from resources.tables import conversations, feedback, retained, reviews, texts, utc_now
+from resources.tables import conversations, experiment_logs, feedback, retained, reviews, texts, utc_now
 
 BATCH = 500
 BATCHES_A_TURN = 10
@@ -25,6 +25,7 @@ class Turn(NamedTuple):
     masked: int
     deleted: int
     more: bool
+    emptied: int = 0
 
 
 class Retention:
@@ -38,10 +39,12 @@ class Retention:
         before = utc_now() - timedelta(days=days)
         deleted, more_to_delete = self._repeat(lambda c: _delete_old(c, before, batch), batches)
         masked, more_to_mask = self._repeat(lambda c: _mask_old(c, before, batch), batches)
-        if deleted or masked:
-            self._database.write(lambda c: _tell(c, days, masked, deleted))
+        emptied, more_to_empty = self._repeat(lambda c: _empty_old_logs(c, before, batch), batches)
+        turn = Turn(masked, deleted, more_to_delete or more_to_mask or more_to_empty, emptied)
+        if deleted or masked or emptied:
+            self._database.write(lambda c: _tell(c, days, turn))
             self._database.forget_deleted()
-        return Turn(masked, deleted, more_to_delete or more_to_mask)
+        return turn
 
     def _repeat(self, work: Callable[[Connection], tuple[int, bool]], batches: int) -> tuple[int, bool]:
         """What these batches came to, until one was not full; other writers get in between."""
@@ -119,7 +122,21 @@ def _mask_beside(connection: Connection, ids: Sequence[str], seqs: Sequence[int]
             connection.execute(update(reviews).where(reviews.c.seq == row.seq).values(**values))
 
 
-def _tell(connection: Connection, days: int, masked: int, deleted: int) -> None:
-    message = f"Older than {days} days: contact data was masked in {masked} conversations, {deleted} were deleted"
-    data = {"days": days, "masked": masked, "deleted": deleted}
+def _empty_old_logs(connection: Connection, before: datetime, batch: int) -> tuple[int, bool]:
+    """What other programs told of turns in an experiment: it was counted, its words are needed no more."""
+    columns = experiment_logs.c
+    said = or_(*(column.is_not(None) for column in (columns.query, columns.response, columns.comment)))
+    old = select(columns.id).where(said, columns.created_at < before).order_by(columns.id).limit(batch)
+    ids = connection.execute(old).scalars().all()
+    mine = update(experiment_logs).where(columns.id.in_(ids))
+    connection.execute(mine.values(query=None, response=None, comment=None))
+    return len(ids), len(ids) == batch
+
+
+def _tell(connection: Connection, days: int, turn: Turn) -> None:
+    message = (
+        f"Older than {days} days: contact data was masked in {turn.masked} conversations, {turn.deleted} were deleted, "
+        f"{turn.emptied} logs of experiments lost their texts"
+    )
+    data = {"days": days, "masked": turn.masked, "deleted": turn.deleted, "emptied": turn.emptied}
     write_event(connection, "retention_applied", message, data=data)

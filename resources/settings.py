@@ -199,7 +199,7 @@ class Settings(BaseSettings):
         ge=0,
         le=36_500,
         description="Age at which e-mail addresses, phone numbers and the like are masked in stored conversations, and "
-        "those that may not be trained on, with copies of resets, are deleted; 0: never",
+        "those that may not be trained on, with copies of resets and texts of experiment logs, are deleted; 0: never",
     )
     event_retention_days: int = Field(
         default=90, ge=0, le=36_500, description="Age at which events are deleted; 0: never"

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from core.pii import find
 from resources import retention
 from resources.feedback import Feedback
 from resources.retention import remove_copies
 from resources.store import Store
-from resources.tables import band_runs, bands, conversations, feedback, texts, utc_now
+from resources.tables import band_runs, bands, conversations, experiment_logs, feedback, texts, utc_now
 from tests.resources.examples import claimed, conclude, fill
+from tests.resources.experiment_examples import started
 
 MAIL = "Write to ann.lee@example.org or 010-1234-5678."
 
@@ -35,14 +36,14 @@ def test_contact_data_in_old_conversations_is_masked_in_place(store: Store) -> N
     fill(store, "old", question=f"{MAIL} Old?", reply=MAIL, user_id="u")
     fill(store, "young", question=f"{MAIL} Young?", reply=MAIL)
     age(store, 31, "old")
-    assert store.retention.turn(30) == (1, 0, False)
+    assert store.retention.turn(30) == (1, 0, False, 0)
     found = {item.conversation.id: item.conversation for item in store.conversations.page().items}
     assert found["old"].reply == "Write to [EMAIL_1] or [PHONE_1]."
     assert found["old"].messages[0].content == "Write to [EMAIL_1] or [PHONE_1]. Old?"
     assert found["young"].reply == MAIL
     assert store.conversations.waiting() == 2, "they are trained on all the same"
     (event,) = store.events.page(type="retention_applied")
-    assert event.data == {"days": 30, "masked": 1, "deleted": 0}
+    assert event.data == {"days": 30, "masked": 1, "deleted": 0, "emptied": 0}
     assert "example" not in str(event)
 
 
@@ -73,7 +74,7 @@ def test_old_conversations_that_may_not_be_trained_on_are_deleted(store: Store) 
     fill(store, "human", "again")
     fill(store, "duplicate", question="What is human?")
     age(store, 31, "own", "duplicate", "human")
-    assert store.retention.turn(30) == (0, 2, False)
+    assert store.retention.turn(30) == (0, 2, False, 0)
     assert set(everything(store)) == {"own too", "human", "again"}
 
 
@@ -87,7 +88,7 @@ def test_what_a_version_has_is_never_deleted(store: Store) -> None:
 def test_by_default_everything_stays_for_ever(store: Store) -> None:
     fill(store, "own", provenance="self", reply=MAIL)
     age(store, 36_000)
-    assert store.retention.turn(0) == (0, 0, False)
+    assert store.retention.turn(0) == (0, 0, False, 0)
     assert everything(store) == {"own": MAIL}
     assert store.events.page(type="retention_applied") == []
 
@@ -101,7 +102,7 @@ def test_a_turn_is_bounded_and_the_turns_come_to_an_end(sqlite_store: Store) -> 
         turns.append(sqlite_store.retention.turn(30, batch=5, batches=2))
     assert [turn.deleted for turn in turns if turn.deleted] == [10, 10, 5]
     assert [turn.masked for turn in turns if turn.masked] == [5, 10, 10]
-    assert sqlite_store.retention.turn(30) == (0, 0, False)
+    assert sqlite_store.retention.turn(30) == (0, 0, False, 0)
 
 
 def test_what_is_masked_once_is_not_read_again_until_the_rules_change(
@@ -151,6 +152,21 @@ def test_nothing_made_of_a_deleted_or_erased_text_stays(sqlite_store: Store) -> 
     sqlite_store.retention.turn(30)
     sqlite_store.conversations.erase_user("u")
     assert not sqlite_store.database.read(banded)
+
+
+def test_what_was_told_of_an_experiment_long_ago_loses_its_words_and_keeps_its_figures(store: Store) -> None:
+    row = {"experiment": started(store).id, "arm": "a", "failed": False, "rating": 4, "seconds": 1.5}
+    texts_of = {"query": MAIL, "response": "Yes.", "comment": None}
+    rows = [
+        {**row, **texts_of, "unit": f"user:{days}", "created_at": utc_now() - timedelta(days=days)} for days in (29, 31)
+    ]
+    store.database.write(lambda c: c.execute(insert(experiment_logs), rows))
+    assert store.retention.turn(30).emptied == 1
+    assert store.retention.turn(30).emptied == 0
+    found = store.database.read(lambda c: c.execute(select(experiment_logs).order_by(experiment_logs.c.id)).all())
+    assert [(one.query, one.response, one.rating, one.seconds) for one in found] == [
+        (MAIL, "Yes.", 4, 1.5), (None, None, 4, 1.5)
+    ]  # fmt: skip
 
 
 def test_old_copies_of_resets_are_removed(tmp_path: Path) -> None:

@@ -8,8 +8,11 @@ import httpx
 import pytest
 
 from core.manifest import Manifest
+from resources.settings import Settings
+from resources.store import Store
 from serve import chores
 from serve.chores import CodeLocationWatchdog, prune
+from tests.fakes import FakeEngine, FakeRegistry, FakeTracking
 
 LINEAGE = "f00d"
 
@@ -132,3 +135,17 @@ def test_without_dagster_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch,
     setattr(dagster, trouble, True)
     look(dagster.watchdog(), monkeypatch, [0, 30, 60])
     assert dagster.reloaded == []
+
+
+def test_every_chore_does_its_work_on_a_new_installation(sqlite_store: Store, tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path / "state", conversation_retention_days=30, _env_file=None)
+    parts = (FakeRegistry(), FakeTracking(), FakeEngine())
+    every = chores.chores(sqlite_store, *parts, settings, LINEAGE)
+
+    async def once() -> None:
+        for chore in every:
+            await chore.work()
+
+    asyncio.run(once())
+    assert {"aliases", "erasures", "retention", "old adapters", "old files and rows"} <= {chore.name for chore in every}
+    assert sqlite_store.events.page() == []

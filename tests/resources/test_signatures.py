@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -26,6 +30,15 @@ def test_the_bands_of_a_known_text_are_those_that_were_stored_last_year() -> Non
         -3231116861624985985,
         7968770671299046693,
     ]
+
+
+@pytest.mark.parametrize("kernel", ["scalar", "avx2"])
+def test_every_processor_makes_the_same_bands(kernel: str) -> None:
+    """The library has code for some processors of its own; one that this machine lacks is the plainest here."""
+    code = "from resources.signatures import signature_version; print(signature_version())"
+    environment = {**os.environ, "RENSA_FORCE_KERNEL": kernel}
+    made = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert made.stdout.strip() == signature_version()
 
 
 def test_one_text_has_another_hash_in_every_band() -> None:

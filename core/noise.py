@@ -20,6 +20,8 @@ HEADING = re.compile(r"^[ \t]*#{1,6}(?= +[^#\s])", re.MULTILINE)
 ENDS_IN_ELLIPSIS = re.compile(r"(?:(?<!\.)\.{3,}|…)[ \t\"'”’)]*$", re.MULTILINE)
 BULLET = re.compile(r"^[ \t]*[-*•‣◦·▪●○■□]", re.MULTILINE)
 DRAWN_LINE = re.compile(r"([-=_*~#.+|─━═])\1{2,}")
+# neither what frames a table nor a picture such as those of yes and no
+SIGN = re.compile(r"[!-/:-@\[-`{}~…·•、。]")
 PLACEHOLDER_ASKED = re.compile(r"lorem|ipsum|placeholder|dummy|filler|더미|자리 ?표시|샘플|로렘", re.IGNORECASE)
 
 
@@ -70,7 +72,7 @@ def _lines(prose: str) -> int:
 
 
 def _no_letters(prose: str, letters: int) -> list[Finding]:
-    drawn = len("".join(DRAWN_LINE.sub("", prose).split()))
-    if drawn < LETTERS_OF or letters >= LETTERS_SHARE * drawn:
+    signs = len(SIGN.findall(DRAWN_LINE.sub("", prose)))
+    if signs + letters < LETTERS_OF or letters >= LETTERS_SHARE * (signs + letters):
         return []
-    return [_finding("mostly_symbols", f"Expected words, found {letters} letters and digits in {drawn} characters")]
+    return [_finding("mostly_symbols", f"Expected words, found {letters} letters and digits beside {signs} signs")]

@@ -10,8 +10,10 @@ WORD = re.compile(r"[^\W_]+")
 # where nothing but ASCII and Hangul stands, signs are taken out a byte at a time, which is three times as fast
 NEITHER_ASCII_NOR_HANGUL = re.compile("[^\0-\x7f\uac00-\ud7a3]")
 SIGNS_TO_SPACES = bytes(byte if byte > 127 or chr(byte).isalnum() else 32 for byte in range(256))
-# fenced code (an unclosed fence runs to the end), then code in a line, then addresses
-NOT_PROSE = re.compile(r"^[ \t]*```.*?(?:^[ \t]*```[ \t]*$|\Z)|`[^`\n]+`|https?://\S+", re.MULTILINE | re.DOTALL)
+# fenced code (an unclosed fence runs to the end), then code in a line
+CODE = re.compile(r"^[ \t]*```.*?(?:^[ \t]*```[ \t]*$|\Z)|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+CONSOLE = re.compile(r"^[ \t]*(?:>>>|\.\.\.).*$", re.MULTILINE)
+ADDRESS = re.compile(r"https?://\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,14 @@ def words(text: str) -> list[str]:
 
 def prose(text: str) -> str:
     """The text without code and addresses."""
-    return NOT_PROSE.sub(" ", text) if "`" in text or "://" in text else text
+    plain = without_code(text)
+    return ADDRESS.sub(" ", plain) if "://" in plain else plain
+
+
+def without_code(text: str) -> str:
+    """The text without fenced code, code in a line, and lines of a Python console."""
+    plain = CODE.sub(" ", text) if "`" in text else text
+    return CONSOLE.sub("", plain) if ">>>" in plain else plain
 
 
 def read(text: str) -> Text:

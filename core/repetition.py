@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from core.reading import Text, words
+from core.reading import ADDRESS, Text, without_code, words
 from core.rules import Finding
 
 TOP_GRAMS = {2: 0.20, 3: 0.18, 4: 0.16}
@@ -45,7 +45,8 @@ LOOP_SHARE = 0.3
 LOOP_TAIL_WORDS = 20
 WHOLE_WORDS = 16
 RUN = 40
-RUN_OF_SYMBOLS = 100  # a line drawn with dashes is shorter
+RUN_OF_SYMBOLS, RUN_OF_DRAWN = 100, 250
+DRAWN = frozenset("-=_*~^#+.")
 LONG_WORD, LONGEST_WORD = 24, 4_000
 SHORT_UNIT, SHORT_UNIT_LENGTH = 2, 48  # "hahaha" may be long
 LOOPED_LINES_TIMES, LOOPED_LINES_BYTES = 8, 160
@@ -56,15 +57,23 @@ SENTENCE_END = re.compile(r"(?<=[.!?。！？…])\s+|\n")
 
 def repetition_findings(reply: Text) -> list[Finding]:
     """What a reply says too often; at most one finding of each kind."""
-    said = reply.prose_words
     loop = _character_loop(reply) or _line_loop(reply)
-    repeats = len(said) - 1 - len(set(pairwise(said)))
-    if repeats < max(FEW_REPEATS, FEW_REPEATS_SHARE * len(said)):
+    repeats = len(reply.prose_words) - 1 - len(set(pairwise(reply.prose_words)))
+    if repeats < max(FEW_REPEATS, FEW_REPEATS_SHARE * len(reply.prose_words)):
         return [_finding("looping", loop)] if loop else []
-    found = [("looping", loop or _word_loop(said)), ("repeated_paragraphs", _repeated_paragraphs(reply.prose))]
-    found += [("repeated_lines", _repeated_lines(reply.prose)), ("repeated_words", _repeated_grams(reply.prose))]
+    prose, said = reply.prose, reply.prose_words
+    if "://" in reply.raw:
+        prose = ADDRESS.sub(_as_a_word, without_code(reply.raw))
+        said = words(prose)
+    found = [("looping", loop or _word_loop(said)), ("repeated_paragraphs", _repeated_paragraphs(prose))]
+    found += [("repeated_lines", _repeated_lines(prose)), ("repeated_words", _repeated_grams(prose))]
     errors = [_finding(rule, message) for rule, message in found if message]
-    return errors or list(_duplicate_characters(reply.prose))
+    return errors or list(_duplicate_characters(prose))
+
+
+def _as_a_word(address: re.Match[str]) -> str:
+    """Two addresses differ, but that all begin alike repeats nothing."""
+    return "".join(words(address[0]))
 
 
 def _finding(rule: str, message: str) -> Finding:
@@ -75,7 +84,7 @@ def _character_loop(reply: Text) -> str | None:
     """One character over and over, or a few in a word without spaces."""
     raw = reply.raw
     for character in set(raw[::RUN]):
-        length = RUN if character.isalnum() else RUN_OF_SYMBOLS
+        length = RUN if character.isalnum() else RUN_OF_DRAWN if character in DRAWN else RUN_OF_SYMBOLS
         if not character.isspace() and character * length in raw:
             return f"Expected words, found one character {length} times or more in a row"
     if len(reply.prose_compact) < LONG_WORD:

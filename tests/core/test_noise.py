@@ -41,6 +41,8 @@ def test_a_long_list_is_marked_not_rejected() -> None:
         "| a | b |\n|---|---|\n| 1 | 2 |",
         "```c\n#include <stdio.h>\n#define A\n# # # # # # #\n" + "{}();<>" * 20 + "\n```",
         "E = mc²",
+        "| 기능 | 무료 | 유료 |\n|---|---|---|\n" + "| | ✅ | ❌ |\n" * 8,
+        "```\n>>> x\n```\n>>> import this\n>>> for n in range(3):\n...     print(n)\n...\n...\n...\n...\n...\n",
         "",
     ],
 )

@@ -73,6 +73,9 @@ HONEST = {
     "replace any defective goods. The Buyer shall notify the Seller of defects within ten days.",
     "digits": "10101010101010101010101010101010 and 1" + "0" * 30,
     "an address": "https://example.com/" + "abc/" * 20,
+    "addresses": "\n".join(
+        f"- image: https://example.com/{name}.png\n  target: https://a.b/{name}" for name in "abcdefg"
+    ),
     "짧은 답": "네",
     "nothing": "",
 }

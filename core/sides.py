@@ -23,18 +23,27 @@ def held_out_share(rank: int) -> float:
 
 
 def unit_of(conversation: Conversation, users: int, known: Mapping[str, Side] | None = None) -> str:
-    """The user where the store knows ten or more, else the thread; a unit once stored keeps its kind."""
+    """The user where the store knows ten or more, else the thread; a user once stored stays the unit."""
     known = known or {}
     thread, user = unit_names(conversation)
-    if user is None or thread in known:
-        return thread
-    return user if user in known or users >= USERS_THAT_MAKE_UNITS else thread
+    if user is None or user in known:
+        return user or thread
+    return thread if thread in known or users < USERS_THAT_MAKE_UNITS else user
 
 
 def unit_names(conversation: Conversation) -> tuple[str, str | None]:
     """The unit of its thread and the one of its user, if it has any."""
     thread = f"thread:{conversation.thread_id or conversation.id}"
     return thread, None if conversation.user_id is None else f"user:{conversation.user_id}"
+
+
+def other_units(conversation: Conversation, unit: str, users: int) -> tuple[str, ...]:
+    """What else must lie on its side: the thread of a user, whoever writes in it, and the user of a thread."""
+    if users < USERS_THAT_MAKE_UNITS:
+        return ()
+    thread, user = unit_names(conversation)
+    names = (thread if conversation.thread_id else None, user)
+    return tuple(name for name in names if name and name != unit)
 
 
 def side_of_new_unit(unit: str, rank: int, salt: str = SALT) -> Side:
@@ -56,20 +65,23 @@ class Placing:
         self.units, self.new_units = dict(units), dict[str, Side]()
         self._clusters = dict(clusters)
 
-    def place(self, unit: str, clusters: Sequence[int] = (), stored: Side | None = None) -> Side | None:
+    def place(
+        self, unit: str, clusters: Sequence[int] = (), stored: Side | None = None, others: Sequence[str] = ()
+    ) -> Side | None:
         """The side of the next conversation; None where it would join two: it must be kept out.
 
         The first of `clusters` is the one it belongs to, the others are those it is near as well. `stored` is the side
-        it was given by an attempt that came to nothing.
+        it was given by an attempt that came to nothing. `others` are units that go to the same side.
         """
-        known = self.units.get(unit)
+        units = (unit, *others)
         found = {self._clusters[cluster] for cluster in clusters if cluster in self._clusters}
-        found |= {side for side in (known, stored) if side}
+        found |= {self.units[name] for name in units if name in self.units} | ({stored} if stored else set())
         if len(found) > 1:
             return None
         side = found.pop() if found else side_of_new_unit(unit, self.rank)
-        if known is None:
-            self.new_units[unit] = self.units[unit] = side
+        for name in units:
+            if name not in self.units:
+                self.new_units[name] = self.units[name] = side
         for own in clusters[:1]:
             self._clusters[own] = side
         self.rank += 1

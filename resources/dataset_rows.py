@@ -57,5 +57,5 @@ def _row(
     # most texts hold nothing to be masked, which screening found out already
     if row.masked_hash is not None or row.version in unmasked:
         one = mask_personal(one, recognise)[0]
-    unit = user if user in known and thread not in known else thread
+    unit = user if user in known else thread
     return DatasetRow(row.side, one, str(unit), row.version, row.cluster, row.tokens, row.language, row.quality)

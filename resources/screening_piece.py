@@ -14,7 +14,7 @@ from core.examination import Examined, examine
 from core.pii import Recogniser, mask_personal
 from core.quality import Hints
 from core.rules import Finding
-from core.sides import Placing, Side, unit_names, unit_of
+from core.sides import Placing, Side, other_units, unit_names, unit_of
 from resources import screening_rows as rows_of
 from resources.band_rows import BandRows
 from resources.near_duplicates import NearDuplicates, Placed
@@ -164,7 +164,8 @@ def _place(
     sides = {}
     for one in good:
         unit = unit_of(one.conversation, standing.users, placing.units)
-        sides[one.seq] = placing.place(unit, clusters[one.seq], one.stored_side)
+        others = other_units(one.conversation, unit, standing.users)
+        sides[one.seq] = placing.place(unit, clusters[one.seq], one.stored_side, others)
     return placing, sides
 
 

@@ -1,7 +1,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.sides import VALIDATION_SHARE, Placing, Side, held_out_share, side_of_new_unit, unit_of
+from core.conversation import Conversation
+from core.sides import VALIDATION_SHARE, Placing, Side, held_out_share, other_units, side_of_new_unit, unit_of
 from tests.core.examples import conversation
 
 NAMES = st.lists(st.sampled_from([f"user:{n}" for n in range(30)]), max_size=120)
@@ -99,3 +100,21 @@ def test_a_stored_unit_keeps_its_kind() -> None:
     c = conversation(user_id="kim", thread_id="t")
     assert unit_of(c, users=50, known={"thread:t": "train"}) == "thread:t"
     assert unit_of(c, users=2, known={"user:kim": "train"}) == "user:kim"
+    assert unit_of(c, users=50, known={"thread:t": "train", "user:kim": "train"}) == "user:kim"
+
+
+def test_a_thread_of_several_users_and_of_nobody_in_particular_lies_on_one_side() -> None:
+    kim, lee, nobody = (conversation(user_id=user, thread_id="t") for user in ("kim", "lee", None))
+    placing = Placing({"user:lee": "held_out"}, {}, 0)
+
+    def place(c: Conversation, stored: Side | None = None) -> Side | None:
+        unit = unit_of(c, 50, placing.units)
+        return placing.place(unit, stored=stored, others=other_units(c, unit, 50))
+
+    assert place(kim, stored="train") == "train"
+    assert place(nobody) == "train"
+    assert place(lee) is None, "his own conversations are held out"
+    assert place(conversation(user_id="park", thread_id="t")) == "train"
+    assert place(conversation(user_id="park", thread_id="t2")) == "train", "a user follows the thread"
+    assert other_units(kim, "thread:t", 9) == ()
+    assert other_units(conversation(user_id="kim"), "user:kim", 50) == (), "a thread of one needs no name"

@@ -223,7 +223,7 @@ def test_a_held_version_is_taken_over_only_when_its_beat_stands_still(shop: Work
 def test_rejected_conversations_are_counted_by_reason_and_kept_out(shop: Workshop) -> None:
     shop.capture(0, 60)
     shop.capture(60, 63, reply="```unclosed")
-    shop.capture(63, 64, reply="word " * 600)
+    shop.capture(63, 64, reply=" ".join(f"word{n}" for n in range(600)))
     result = shop.run()
     data = metadata(result, "validated_dataset")
     assert (data["claimed"], data["accepted"], data["rejected"]) == (64, 60, 4)

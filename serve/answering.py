@@ -183,25 +183,28 @@ class Answering:
         may_pass: bool = False,
     ) -> tuple[Speaker, AsyncGenerator[Item, None], dict[str, Any]]:
         """Raises _Passed where another may answer instead: the request was sound, and nothing of it was said yet."""
-        speaker = replace(await self._speaker(name, tier), arm=arm)
+        speaker = await self._speaker(name, tier, arm)
         items = speaker.chats.chat(turn.body(speaker.name, stream=stream))
         try:
             return speaker, items, _check_head(await anext(items))
         except BaseException as error:
             await items.aclose()
             if isinstance(error, Exception):
-                ours = api_error(error).status >= 500
+                status = api_error(error).status
+                ours = status >= 500 or (arm is not None and status == 404)  # nobody asked for an arm by its name
                 self._count(turn, speaker if ours else replace(speaker, arm=None), Draft(failed=True))
                 if may_pass and ours:
                     raise _Passed from error
             raise
 
-    async def _speaker(self, asked: str, tier: Tier = "primary") -> Speaker:
+    async def _speaker(self, asked: str, tier: Tier = "primary", arm: Assigned | None = None) -> Speaker:
         if asked == "teacher":
             if self._teacher is None:
                 known, remedy = ", ".join(self.names()), "set OPENAI_API_KEY or OPENAI_BASE_URL"
                 raise UnknownModel(f"Expected one of {known}, found teacher, which is not configured: {remedy}")
-            return Speaker("teacher", "teacher", self._teacher, tier)
+            return Speaker("teacher", "teacher", self._teacher, tier, arm)
+        if arm is not None:  # it was made servable before it got any traffic
+            return Speaker(asked, "self", self._engine, tier, arm)
         async with asyncio.timeout(self._seconds):  # at the start `production` waits for the first champion
             return Speaker(await self._follower.resolve(asked), "self", self._engine, tier)
 

@@ -120,6 +120,24 @@ async def test_a_failing_arm_fails_nobody_and_is_noted(
     assert (log["variant"], log["failed"], log["response_time_ms"]) == ("a", True, None)
 
 
+async def test_an_arm_whose_files_are_gone_fails_nobody(
+    client: httpx.AsyncClient, experiment: Experiment, engine: FakeEngine
+) -> None:
+    chat = engine.chat
+
+    async def v1_is_gone(body: dict[str, Any]) -> Any:
+        if body["model"] == "v1":
+            yield {"status": 404, "json": {"error": {"message": "no such model"}}}
+            return
+        async for item in chat(body):
+            yield item
+
+    engine.chat = v1_is_gone  # type: ignore[method-assign]
+    answer = await ask(client, user_of(experiment, "a"))
+    assert (answer.status_code, answer.headers["x-whetstone-model"]) == (200, "base")
+    assert (await noted(client, experiment, 1))[0]["failed"]
+
+
 async def test_what_the_client_did_wrong_is_not_the_arms_fault(
     client: httpx.AsyncClient, experiment: Experiment, engine: FakeEngine
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from core.experiments import Design
 from resources.settings import ROOT, Settings, read_settings
 from resources.store import Store, open_store
 from serve.engine_client import Body, Item
@@ -162,6 +163,46 @@ async def test_the_other_routes_answer(client: httpx.AsyncClient) -> None:
     for path in ("/health", "/ready", "/metrics", "/docs", "/mlops/status", "/mlops/training-progress", "/v1/models"):
         assert (await client.get(path)).status_code == 200, path
     assert (await client.get("/nowhere")).json()["error"]["code"] == "route_not_found"
+
+
+async def test_a_running_experiment_answers_as_production_until_it_is_stopped(
+    client: httpx.AsyncClient, running: Running
+) -> None:
+    from resources import base_model
+    from tests.resources.experiment_examples import two_versions, units
+
+    base, state = running.settings.base_model, running.settings.models_dir
+    lineage = base_model.fingerprint(base_model.resolve(base, state))
+    store = Store(running.settings.database_url, live_defaults=running.settings.live(), lineage=lineage)
+    two_versions(store)
+    experiment = store.experiments.add(
+        Design.model_validate(
+            {
+                "name": "말투",
+                "arms": [{"name": n, "model": m, "weight": 0.5} for n, m in (("a", "v1"), ("b", "base"))],
+                "target_samples": 30,
+                "success_metric": "rating",
+            }
+        )
+    )
+
+    async def until(user: str, model: str) -> None:
+        async with asyncio.timeout(20):
+            while True:
+                answer = await client.post("/v1/chat/completions", json=ASK | {"user": user})
+                if answer.headers.get("x-whetstone-model") == model:
+                    return
+                await asyncio.sleep(0.1)
+
+    for arm, model in (("a", "v1"), ("b", "base")):
+        await until(units(experiment, arm, 1)[0].removeprefix("user:"), model)
+    async with asyncio.timeout(10):
+        while store.experiments.logs(experiment.id).total < 2:  # noqa: ASYNC110 (another process)
+            await asyncio.sleep(0.1)
+    reason = {"reason": "enough"}
+    stopped = await client.post(f"/api/v1/admin/ab-tests/{experiment.id}/stop", json=reason)
+    assert stopped.json()["status"] == "stopped"
+    await until(units(experiment, "a", 1)[0].removeprefix("user:"), "v2")
 
 
 def _free_port() -> int:

@@ -37,7 +37,7 @@ class ExperimentBody(Closed):
     arms: list[ArmBody] | None = Field(default=None, min_length=2, max_length=8)
     target_samples: StrictInt = Field(default=500, ge=LEAST_RATED, le=10_000_000)
     success_metric: SuccessMetric = "rating"
-    minimum_effect: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    minimum_effect: Annotated[StrictFloat | StrictInt, Field(gt=0)] | None = None
     coverage: Share = 1.0
     status: Literal["draft", "running"] = "running"
 
@@ -105,7 +105,7 @@ class LogBody(Closed):
     variant: str = Field(max_length=64)
     query: Text = Field(max_length=100_000)
     response: Text = Field(max_length=100_000)
-    response_time_ms: Annotated[float, Field(ge=0, le=86_400_000, allow_inf_nan=False)]
+    response_time_ms: Annotated[StrictFloat | StrictInt, Field(ge=0, le=86_400_000)]
     user_rating: StrictInt | None = Field(default=None, ge=1, le=5)
     user_feedback: Text | None = Field(default=None, max_length=10_000)
 

@@ -40,35 +40,39 @@ async def test_it_is_made_running_and_shown(client: httpx.AsyncClient, made: dic
     assert (page["total"], page["items"]) == (1, [made])
 
 
-@pytest.mark.parametrize(
-    ("wrong", "status", "says"),
-    [
-        ({"traffic_split": {"a": 0.7, "b": 0.7}}, 422, "sum to 1"),
-        ({"traffic_split": {"a": 1.2, "b": -0.2}}, 422, "traffic_split"),
-        ({"traffic_split": {"a": 0.5, "c": 0.5}}, 422, "share out a and b"),
-        ({"model_b_id": 1}, 422, "model of its own"),
-        ({"model_b_id": None}, 422, "model_a_id and model_b_id"),
-        ({"model_b_id": 99}, 404, "v99"),
-        ({"model_b_id": 0}, 422, "such as v3"),
-        ({"model_b_id": "agent"}, 422, "not served here"),
-        ({"model_b_id": "teacher"}, 409, "OPENAI_API_KEY"),
-        ({"model_b_id": 3}, 409, "rejected"),
-        ({"experiment_name": "a name!"}, 422, "experiment_name"),
-        ({"target_samples": 29}, 422, "30"),
-        ({"success_metric": "clicks"}, 422, "success_metric"),
-        ({"coverage": 2}, 422, "coverage"),
-        ({"arms": [{"name": "x", "model": "base", "weight": 1}]}, 422, "arms"),
-        ({"colour": "red"}, 422, "colour"),
-    ],
-)
-async def test_what_cannot_be_judged_is_refused_and_nothing_changed(
-    client: httpx.AsyncClient, store: Store, wrong: dict[str, Any], status: int, says: str
-) -> None:
+# changes to a sound body, the status they get, and what the sentence names
+WRONG: list[tuple[dict[str, Any], int, str]] = [
+    ({"traffic_split": {"a": 0.7, "b": 0.7}}, 422, "sum to 1"),
+    ({"traffic_split": {"a": 1.2, "b": -0.2}}, 422, "traffic_split"),
+    ({"traffic_split": {"a": 0.5, "c": 0.5}}, 422, "share out a and b"),
+    ({"model_b_id": 1}, 422, "model of its own"),
+    ({"model_b_id": None}, 422, "model_a_id and model_b_id"),
+    ({"model_b_id": 99}, 404, "v99"),
+    ({"model_b_id": 0}, 422, "such as v3"),
+    ({"model_b_id": "agent"}, 422, "not served here"),
+    ({"model_b_id": "teacher"}, 409, "OPENAI_API_KEY"),
+    ({"model_b_id": 3}, 409, "rejected"),
+    ({"experiment_name": "a name!"}, 422, "experiment_name"),
+    ({"target_samples": 29}, 422, "30"),
+    ({"success_metric": "clicks"}, 422, "success_metric"),
+    ({"coverage": 2}, 422, "coverage"),
+    ({"arms": [{"name": "x", "model": "base", "weight": 1}]}, 422, "arms"),
+    ({"colour": "red"}, 422, "colour"),
+    ({"minimum_effect": "0.2"}, 422, "minimum_effect"),
+    ({"model_a_id": 10**30}, 422, "such as v3"),
+    ({"model_a_id": True}, 422, "model_a_id"),
+]
+
+
+async def test_what_cannot_be_judged_is_refused_and_nothing_changed(client: httpx.AsyncClient, store: Store) -> None:
     two_versions(store)
     conclude(store, claimed(store, "three"), promoted=False)
     events = store.events.page()
-    answer = await client.post(URL, json={**BODY, **wrong})
-    assert (answer.status_code, says in answer.json()["error"]["message"]) == (status, True), answer.text
+    for wrong, status, says in WRONG:
+        answer = await client.post(URL, json={**BODY, **wrong})
+        assert (answer.status_code, says in answer.json()["error"]["message"]) == (status, True), (wrong, answer.text)
+    for body in (b"", b"[]", b'{"experiment_name": NaN}', b'{"a": ', b'{"experiment_name": "\\ud800"}'):
+        assert (await client.post(URL, content=body)).status_code in (400, 422), body
     assert store.experiments.page().total == 0
     assert store.events.page() == events
 
@@ -141,24 +145,20 @@ async def test_a_log_counts_for_its_variant(client: httpx.AsyncClient, made: dic
     assert (shown[variant]["samples"], shown[variant]["avg_rating"]) == (1, 5.0)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "status"),
-    [
-        ({"variant": "z"}, 422),
-        ({"user_rating": 0}, 422),
-        ({"user_rating": 6}, 422),
-        ({"user_rating": 4.5}, 422),
-        ({"response_time_ms": -1}, 422),
-        ({"other": 1}, 422),
-    ],
-)
-async def test_a_log_that_is_none_is_refused(
-    client: httpx.AsyncClient, made: dict[str, Any], store: Store, wrong: dict[str, Any], status: int
-) -> None:
+async def test_a_log_that_is_none_is_refused(client: httpx.AsyncClient, made: dict[str, Any], store: Store) -> None:
     url = f"{URL}/{made['id']}"
     variant = (await client.post(f"{url}/assign-variant", params={"user_id": "kim"})).json()["variant"]
-    answer = await client.post(f"{url}/logs", json={**LOG, "variant": variant, **wrong})
-    assert answer.status_code == status, answer.text
+    for wrong in (
+        {"variant": "z"},
+        {"user_rating": 0},
+        {"user_rating": 6},
+        {"user_rating": 4.5},
+        {"response_time_ms": -1},
+        {"response_time_ms": "fast"},
+        {"other": 1},
+    ):
+        answer = await client.post(f"{url}/logs", json={**LOG, "variant": variant, **wrong})
+        assert answer.status_code == 422, (wrong, answer.text)
     other = "b" if variant == "a" else "a"
     assert (await client.post(f"{url}/logs", json={**LOG, "variant": other})).status_code == 409
     assert store.experiments.logs(made["id"]).total == 0

@@ -242,6 +242,7 @@ SMALL = USUAL_LIMITS._replace(record_bytes=1000, records=3, columns=5)
     ("extension", "data", "place"),
     [
         (".jsonl", A + b'{"a": "' + b"x" * 600_000 + b'"}\n' + B, (2, 1001, "line_too_long")),
+        (".jsonl", b'{"a": "' + b"x" * 600_000 + b'"}\n' + A + B, (1, 1001, "line_too_long")),
         (".jsonl", A + B + b"x" * 5000, (3, 1001, "line_too_long")),
         (".csv", ABOVE + b"a," + b"x" * 5000 + b"\r\n" + BELOW, (3, 0, "line_too_long")),
         (".csv", table(GOOD, OTHER) + b'a,"' + b"x\r\n" * 900, (5, 0, "record_too_long")),

@@ -146,11 +146,14 @@ def _without(folder: Path, gone: dict[str, set[str]], user_id: str) -> None:
 
 
 def _told(manifest: Manifest, files: dict[str, str], gone: dict[str, set[str]]) -> Manifest:
-    by_file = Counter({f"{ERASED}.{Path(name).stem}": len(ids) for name, ids in gone.items()})
-    before = Counter({key: n for key, n in manifest.counts.items() if key.startswith(f"{ERASED}.")})
-    counts = {**manifest.counts, **(before + by_file)}
+    """Each side counts what is left, and beside it what was removed."""
+    counts = Counter(manifest.counts)
+    for name, ids in gone.items():
+        side = Path(name).stem
+        counts[side] -= len(ids)
+        counts[f"{ERASED}.{side}"] += len(ids)
     details = {**manifest.details, ERASED: "rows of people who asked for it; dataset_hash is of what was trained on"}
-    return manifest.model_copy(update={"files": files, "counts": counts, "details": details})
+    return manifest.model_copy(update={"files": files, "counts": dict(counts), "details": details})
 
 
 def _copy_table(source: Path, target: Path, gone: set[str], user_id: str) -> None:

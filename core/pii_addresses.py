@@ -32,7 +32,7 @@ _NAMED_KOREAN = re.compile(
     rf"(?:주소|배송지|거주지|사는 곳|소재지)[는은이가:\"' ]{{0,4}}({_ROAD}{_FLAT}|{_LOT}{_FLAT})"
 )
 _REACH = 48
-_NAMES = ("주소", "배송지", "거주지", "사는 곳", "소재지")
+_NAME = re.compile("[주배거사소](?:(?<=주)소|송지|주지|는 곳|재지)")
 
 _TYPE = (
     r"(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Way|Place|Pl|Terrace|Ter|Square|Sq|Parkway|Pkwy"
@@ -56,16 +56,18 @@ _STREET_HINT = re.compile(rf" {_TYPE.lower()}(?![a-z])")
 _BOX = re.compile(r"(?<![A-Za-z])P\.? ?O\.? Box \d{1,7}", re.IGNORECASE)
 
 
-def addresses(text: Text) -> Iterator[Hit]:
-    plain = text.plain
-    yield from _by_road_or_lot(plain)
-    if any(name in plain for name in _NAMES):
-        yield from (Hit("address", *match.span(1), True, 31) for match in _NAMED_KOREAN.finditer(plain))
+def korean_addresses(text: Text) -> Iterator[Hit]:
+    yield from _by_road_or_lot(text.plain)
+    if _NAME.search(text.plain):
+        yield from (Hit("address", *match.span(1), True, 19) for match in _NAMED_KOREAN.finditer(text.plain))
+
+
+def english_addresses(text: Text) -> Iterator[Hit]:
     if _STREET_HINT.search(text.lower):
-        yield from (Hit("address", *match.span(), True, 30) for match in _STREET.finditer(plain))
-        yield from (Hit("address", *match.span(1), False, 31) for match in _LOWER.finditer(text.lower))
+        yield from (Hit("address", *match.span(), True, 18) for match in _STREET.finditer(text.plain))
+        yield from (Hit("address", *match.span(1), False, 19) for match in _LOWER.finditer(text.lower))
     if "box" in text.lower:
-        yield from (Hit("address", *match.span(), True, 30) for match in _BOX.finditer(plain))
+        yield from (Hit("address", *match.span(), True, 18) for match in _BOX.finditer(text.plain))
 
 
 def _by_road_or_lot(plain: str) -> Iterator[Hit]:
@@ -75,6 +77,6 @@ def _by_road_or_lot(plain: str) -> Iterator[Hit]:
         for begin in _BEGIN.finditer(plain, max(reached, number.start() - _REACH), number.start()):
             match = _KOREAN.match(plain, begin.start())
             if match and match.end() > number.start():
-                yield Hit("address", *match.span(), True, 30)
+                yield Hit("address", *match.span(), True, 18)
                 reached = match.end()
                 break

@@ -6,6 +6,7 @@ from itertools import cycle
 _RRN_WEIGHTS = (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)
 _BRN_WEIGHTS = (1, 3, 7, 1, 3, 7, 1, 3, 5)
 _DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_NO_DIGIT = re.compile(r"\D+")
 # Regions of Korean driver's licences: 11 Seoul to 26 Ulsan, 28 northern Gyeonggi.
 LICENCE_REGIONS = frozenset({str(region) for region in range(11, 27)} | {"28"})
 
@@ -59,4 +60,4 @@ def iban(value: str) -> bool:
 
 
 def digits_of(text: str) -> str:
-    return re.sub(r"\D", "", text)
+    return _NO_DIGIT.sub("", text)

@@ -4,32 +4,36 @@ import re
 
 from core.pii_kinds import Text
 
-# group | the words that name this kind, in lower case
-_NAMES = re.compile(
+# Group | the words that name this kind, in lower case. Where none can begin, which is nearly everywhere, the first line
+# says so at once: Latin words begin after no letter, so that a smartphone names no number.
+_NAME = (
+    r"(?=[주민외등법운면여패사카결비세전연휴핸폰팩번문계예입송이은뱅새우통환메]|[a-fhilmprstvw](?<![a-z].))(?:"
     r"(?P<rrn>주민|민증|외국인\s?등록|등록\s?증|resident|\brrn\b|\balien|foreigner|\barc\b)"
     r"|(?P<corporate>법인\s?(?:등록)?\s?번호|corporate registration)"
     r"|(?P<driver_licence>운전|면허|driver|driving|licen[cs]e|\bdl\b)"
     r"|(?P<passport>여권|passport|패스포트)"
     r"|(?P<ssn>social|\bssn\b|사회보장)"
-    r"|(?P<card>카드|card|visa|amex|결제|payment|charge|비자)"
+    r"|(?P<card>카드|(?:master|credit|debit)?card|visa|amex|결제|payment|charge)"
     r"|(?P<business_number>사업자|business[ _](?:registration|reg|number|no)|\bbrn\b|세금계산서)"
     r"|(?P<phone>전화|연락|휴대|핸드폰|폰\s?번호|팩스|번호로|phone|\btel\b|mobile|\bcell\b|whatsapp|\bfax\b|\bdial\b|카톡|문자"
     r"|call\s+(?:me|us|him|her|them)|(?:reach|text|ring)\s+(?:me|us|him|her)|contact|hotline)"
     r"|(?P<bank_account>계좌|예금주|입금|송금|이체|은행|뱅크|새마을금고|우체국|통장|환불|\b(?:bank|account|acct|a/c|iban|deposit)\b"
     r"|account_?(?:no|num)|bank_)"
-    r"|(?P<other>메일|e-?mail|주소|address|api[_ ]?key|\bip\b|비밀번호|password)"
+    r"|(?P<other>메일|e-?mail|주소|address|api[_ ]?key|\bip\b|비밀번호|password))"
 )
-_BEFORE, _AFTER = 40, 14
+_FIRST, _LAST = re.compile(_NAME), re.compile(rf"(?s:.*){_NAME}")  # .* goes to the end and looks back from there
+_BEFORE, _AFTER = 36, 14
 _USED = 6  # digits between a name and a number: the name was for those
+_ENDED = re.compile(r"(?:[?!]|[가-힣]\.|[a-z]{4}\.)\s|[요다죠까줘.]\s*\n")
 # names of banks that are words of their own: they count right before the number only
 _BANK_NAME = re.compile(
-    r"(?:국민|kb|신한|우리|하나|keb|기업|ibk|농협|nh|신협|수협|토스|카카오|카뱅|케뱅|sc제일|제일|씨티|산업|kdb|부산|대구|im"
+    r"(?=[국신우하기농수토카케제씨산부대광전경새kinscbhw])(?:국민|kb|신한|우리|하나|keb|기업|ibk|농협|nh|신협|수협|토스|카카오|카뱅|케뱅|sc제일|제일|씨티|산업|kdb|부산|대구|im"
     r"|광주|전북|경남|제주|새마을|우정|chase|hsbc|citi|barclays|wells fargo)\s?[:은는]?\s?$"
 )
 # what names another number, right before it
 _ANOTHER = re.compile(
-    r"(?:주문|송장|운송장|택배|배송|등기|예약|접수|상품|제품|모델명?|품번|일련|바코드|시리얼|타임스탬프|버전|코드"
-    r"|order|invoice|tracking|parcel|booking|reservation|ticket|product|model|serial|sku|barcode|\bean\b|\bupc\b|isbn"
+    r"(?=[주송운택배등예접상제모품일바시타버코학사로_]|[bceilmoprstuv](?<![a-z].))(?:주문|송장|운송장|택배|배송|등기|예약|접수|상품|제품|모델명?|품번|일련|바코드|시리얼|타임스탬프|버전|코드|학번|사번|로또"
+    r"|student|order|invoice|tracking|parcel|booking|reservation|ticket|product|model|serial|sku|barcode|\bean\b|\bupc\b|isbn"
     r"|timestamp|\bts\b|\btime|epoch|version|build|commit|reference|case|imei|\bpart|item|uid|\blog|trace|request"
     r"|_at|_ts|_ms)"
     r"[ _]?(?:no|num|number|id|code|key|ref|번호|코드)?"
@@ -51,18 +55,19 @@ def name_of(text: Text, start: int, end: int) -> str:
 
 
 def name_before(lower: str, start: int) -> str:
-    """Empty where another number or an e-mail stands between: the name was for that."""
-    names = list(_NAMES.finditer(lower, max(0, start - _BEFORE), start))
-    if not names:
+    """Empty where another number or an e-mail stands between, which the name was for, or where its sentence ended."""
+    name = _LAST.match(lower, max(0, start - _BEFORE), start)
+    if not name:
         return ""
-    between = lower[names[-1].end() : start]
-    used = "@" in between or (len(between) >= _USED and sum(map(str.isdigit, between)) >= _USED)
-    return "" if used else names[-1].lastgroup or ""
+    between = lower[name.end() : start]
+    if len(between) >= _USED and (sum(map(str.isdigit, between)) >= _USED or _ENDED.search(between)):
+        return ""
+    return "" if "@" in between else name.lastgroup or ""
 
 
 def _name_after(lower: str, end: int) -> str:
     line = lower.find("\n", end, end + _AFTER)
-    name = _NAMES.search(lower, end, line if line >= 0 else end + _AFTER)
+    name = _FIRST.search(lower, end, line if line >= 0 else end + _AFTER)
     return name.lastgroup or "" if name else ""
 
 

@@ -44,6 +44,10 @@ class Hit(NamedTuple):
 
 def without_overlaps(hits: Collection[Hit]) -> Iterator[PersonalData]:
     """In the order of the text; the better rank wins, then the longer, then the earlier."""
+    if len(hits) == 1:
+        (only,) = hits
+        yield PersonalData(only.kind, only.start, only.end, only.certain)
+        return
     kept: list[Hit] = []
     for hit in sorted(hits, key=lambda hit: (hit.rank, hit.start - hit.end, hit.start)):
         if all(hit.end <= other.start or other.end <= hit.start for other in kept):

@@ -14,7 +14,7 @@ from core.pii_checks import (
     rrn_checksum,
 )
 from core.pii_context import PASSPORT, is_another, is_bank_name, is_model, is_near, name_before, name_of
-from core.pii_kinds import Hit, Text
+from core.pii_kinds import ALL, Hit, Text
 
 # Hangul is \w, so \b never stands between a number and the particle after it: boundaries are digits, here as below.
 _RUN = re.compile(r"\d(?:[ \t\-.()/~_]{0,3}\d){6,}")
@@ -23,7 +23,6 @@ _SEEN_BEYOND = 3  # less than what would reach into the next run
 _GAP = r"[ \t]{0,2}[-./~_]?[ \t]{0,2}"
 _BIRTH = r"(\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
 _HIDDEN = r"[*xX●○•◦■□#]"
-_HIDDEN_TWICE = tuple(2 * character for character in "*x●○•◦■□#")
 
 _RRN = re.compile(rf"(?<!\d)(?<!\d-){_BIRTH}({_GAP})(\d)\d{{6}}(?!\d)(?!-\d)")
 _HIDDEN_RRN = re.compile(
@@ -34,9 +33,9 @@ _CARD = re.compile(
     r"|\d{4}(?P<b>[ .]| ?- ?)\d{6}(?P=b)\d{4,5}|\d{4}(?P<c>[ .]| ?- ?)\d{4}(?P=c)\d{4}(?P=c)\d{1,3})(?!\d)(?!-\d)"
 )
 _LICENCE = re.compile(r"(?<!\d)(?<!\d-)(\d{2})( ?- ?| )?\d{2}( ?- ?| )?\d{6}( ?- ?| )?\d{2}(?!\d)(?!-\d)")
-_OLD_LICENCE = re.compile(
-    r"(?:서울|부산|경기|강원|충북|충남|전북|전남|경북|경남|제주|대구|인천|광주|대전|울산)"
-    r"[ \-]{0,2}(\d{2})[ \-]{0,2}\d{6}[ \-]{0,2}\d{2}(?!\d)(?!-\d)"
+_OLD_LICENCE = re.compile(r"\d{2}[ \-]{0,2}\d{6}[ \-]{0,2}\d{2}(?!\d)(?!-\d)")
+_PROVINCE = re.compile(
+    r"(?:서울|부산|경기|강원|충북|충남|전북|전남|경북|경남|제주|대구|인천|광주|대전|울산)[ \-]{0,2}$"
 )
 _SSN = re.compile(r"(?<!\d)(?<!\d-)(?!000|666|9)\d{3}([- ]?)(?!00)\d{2}\1(?!0000)\d{4}(?!\d)(?!-\d)")
 _BUSINESS = re.compile(r"(?<!\d)(?<!\d-)\d{3}( ?- ?| )?\d{2}( ?- ?| )?\d{5}(?!\d)(?!-\d)")
@@ -50,21 +49,24 @@ _KOREAN = re.compile(
     r"(?<!\d)(?<!\d[-.])(?:(?:(?:\+ ?|00)82|82(?=[ \-.(]|10\d{8}(?!\d)))[ \-.)]{0,2}(?:\(0\)[ \-]?|\(?0)?|\(?0)"
     rf"(?P<area>1[016-9]|2|[3-6][1-5]|70|80|50[2-8]?){_PHONE_GAP}\d{{3,4}}{_PHONE_GAP}\d{{4}}(?!\d)(?!-\d)"
 )
+# the commonest number of all, which nothing else looks like
+_MOBILE = re.compile(r"010[-. ]\d{4}[-. ]\d{4}")
 _AMERICAN = re.compile(
     r"(?<!\d)(?<!\d[-.])(?:\+?1[ \-.]{0,2})?(?:\([2-9]\d{2}\)[ \-.]{0,2}|[2-9]\d{2}([\-. ]))"
     r"[2-9]\d{2}[\-. ]\d{4}(?!\d)(?![\-.]\d)"
 )
 _ABROAD = re.compile(
-    r"(?:(?<![A-Za-z0-9)])\+ ?|(?<!\d)(?<!\d-)00(?=[1-9]\d{0,2}[ \-]))[1-9]\d{0,2}[ \-.]?(?:\(\d{1,4}\)[ \-.]?)?"
+    r"(?:(?<![A-Za-z0-9)])\+ ?|(?<!\d)(?<![A-Za-z\d]-)00(?=[1-9]\d{0,2}[ \-]))"
+    r"[1-9]\d{0,2}[ \-.]?(?:\(\d{1,4}\)[ \-.]?)?"
     r"\d{1,5}(?:[ \-.]?\d{2,5}){1,5}(?!\d)"
 )
 _TRUNK = re.compile(  # United Kingdom and Japan as typed at home
     r"(?<!\d)(?<!\d-)(?:07\d{3} ?\d{3} ?\d{3}|020[ \-]\d{4}[ \-]\d{4}|01\d{2,3}[ \-]\d{3}[ \-]?\d{3,4}"
     r"|0[789]0-\d{4}-\d{4}|0[36]-\d{4}-\d{4})(?!\d)(?!-\d)"
 )
-_NAMED = re.compile(r"(?<!\d)(?:\d{7,15}|\(?\d{2,5}(?:[\-.)]{0,2} ?\d{2,5}){1,4})(?!\d)")
-_ACCOUNT = re.compile(r"(?<!\d)(?:\d{8,17}|\d{2,7}(?P<gap> ?- ?| )\d{1,8}(?:(?P=gap)\d{1,8}){0,3})(?!\d)")
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
+_NAMED = re.compile(r"(?<!\d)(?<!\d-)(?:\d{7,15}|\(?\d{2,5}(?:[\-.)]{0,2} ?\d{2,5}){1,4})(?!\d)")
+_ACCOUNT = re.compile(r"(?<!\d)(?<!\d[.,])(?:\d{8,17}|\d{2,7}(?P<gap> ?- ?| )\d{1,8}(?:(?P=gap)\d{1,8}){0,3})(?!\d)")
+_IBAN = re.compile(r"[A-Z](?<![A-Za-z0-9].)[A-Z]\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
 _DAY = r"(?:0?[1-9]|[12]\d|3[01])"
 _DATE = re.compile(
     r"(?:19|20)\d{2} ?[-~] ?(?:19|20)\d{2}$|"
@@ -72,44 +74,62 @@ _DATE = re.compile(
     r"|(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[ _-]?\d{4,6})?$"
 )
 
+_GLUE_BEFORE = re.compile(r".?[A-Za-z_]$|\d[.,]$", re.DOTALL)
+_IN_HEX = re.compile(r"\d[a-f]$")
+_GLUE_AFTER = re.compile(r"[A-Za-z_]")
+
 Detector = Callable[[Text, int, int], Iterator[Hit]]
+InRun = tuple[frozenset[str], int, int, Detector]
 
 
 def numbers(text: Text, kinds: Collection[str]) -> Iterator[Hit]:
-    """Every kind in every run of seven digits and more."""
-    detectors = [(least, detector) for theirs, least, detector in _IN_RUNS if not theirs.isdisjoint(kinds)]
+    """Every kind in every run of seven digits and more, until one takes a whole run and no later one outranks it."""
+    tried = _IN_RUNS if kinds is ALL else [one for one in _IN_RUNS if not one[0].isdisjoint(kinds)]
     for run in _RUN.finditer(text.plain):
-        digits = sum(map(str.isdigit, run[0]))
-        start, end = max(run.start() - _SEEN_BEFORE, 0), min(run.end() + _SEEN_BEYOND, len(text.plain))
-        for least, detector in detectors:
+        first, last = run.span()
+        if "phone" in kinds and _MOBILE.fullmatch(run[0]) and not is_bank_name(text, first):
+            yield Hit("phone", first, last, True, 22)
+            continue
+        start, end = max(first - _SEEN_BEFORE, 0), min(last + _SEEN_BEYOND, len(text.plain))
+        digits = last - first if run[0].isdecimal() else sum(map(str.isdigit, run[0]))
+        needs_no_name = _NEEDS_NO_NAME if digits == last - first and _formless(text, run) else _WORST
+        whole = _WORST
+        for _, least, best, detector in tried:
+            if whole < best or best > needs_no_name:
+                break
             if digits >= least:
-                yield from detector(text, start, end)
+                for hit in detector(text, start, end):
+                    yield hit
+                    if hit.start <= first and last <= hit.end:
+                        whole = min(whole, hit.rank)
+
+
+def _formless(text: Text, run: re.Match[str]) -> bool:
+    """Bare digits that nothing names, nor begin as a phone number does: with a check digit or a birthday at most."""
+    if run[0][0] == "0" or run[0].startswith("82"):
+        return False
+    before = text.plain[max(0, run.start() - 2) : run.start()]
+    return "+" not in before and not name_of(text, *run.span()) and not is_bank_name(text, run.start())
 
 
 def hidden_rrn(text: Text) -> Iterator[Hit]:
     """With its end masked by hand: the birthday is left, and often the sex."""
-    if any(twice in text.lower for twice in _HIDDEN_TWICE):
-        for match in _HIDDEN_RRN.finditer(text.plain):
-            yield Hit("frn" if (match[4] or "0") in "5678" else "rrn", *match.span(), False, 10)
+    for match in _HIDDEN_RRN.finditer(text.plain):
+        yield Hit("frn" if (match[4] or "0") in "5678" else "rrn", *match.span(), False, 10)
 
 
 def named_passport(text: Text) -> Iterator[Hit]:
-    if PASSPORT.search(text.lower):
-        for match in _PASSPORT.finditer(text.plain):
-            another = is_another(text, match.start()) or is_model(text, match.end())
-            if not another and is_near(text, PASSPORT, *match.span()):
-                yield Hit("passport", *match.span(), True, 12)
+    for match in _PASSPORT.finditer(text.plain):
+        another = is_another(text, match.start()) or is_model(text, match.end())
+        if not another and _is_passport(text, match):
+            yield Hit("passport", *match.span(), True, 12)
 
 
-def old_licence(text: Text) -> Iterator[Hit]:
-    for match in _OLD_LICENCE.finditer(text.plain):
-        yield Hit("driver_licence", *match.span(), name_of(text, *match.span()) == "driver_licence", 13)
-
-
-def international_account(text: Text) -> Iterator[Hit]:
-    for match in _IBAN.finditer(text.plain):
-        if iban(match[0].replace(" ", "")):
-            yield Hit("bank_account", *match.span(), True, 5)
+def _is_passport(text: Text, match: re.Match[str]) -> bool:
+    """Nine digits are so many things that the nearest word has to say it; with letters, one near by is enough."""
+    if match[0].isdecimal():
+        return name_of(text, *match.span()) == "passport"
+    return is_near(text, PASSPORT, *match.span())
 
 
 def _rrn(text: Text, start: int, end: int) -> Iterator[Hit]:
@@ -144,6 +164,10 @@ def _licence(text: Text, start: int, end: int) -> Iterator[Hit]:
         named = name_of(text, *match.span()) == "driver_licence"
         if match[1] in LICENCE_REGIONS and (named or _with_hyphens(text, match, match.group(2, 3, 4))):
             yield Hit("driver_licence", *match.span(), named, 13)
+    province = _PROVINCE.search(text.plain, max(0, start - 2), start + _SEEN_BEFORE)
+    old = _OLD_LICENCE.match(text.plain, province.end()) if province else None
+    if province and old:
+        yield Hit("driver_licence", province.start(), old.end(), False, 13)
 
 
 def _with_hyphens(text: Text, match: re.Match[str], gaps: Sequence[str | None]) -> bool:
@@ -165,19 +189,21 @@ def _business(text: Text, start: int, end: int) -> Iterator[Hit]:
         named = name_of(text, *match.span()) == "business_number"
         if named or _with_hyphens(text, match, match.group(1, 2)):
             yield Hit("business_number", *match.span(), brn_checksum(digits_of(match[0])), 21 if named else 24)
-    for match in _CORPORATE.finditer(text.plain, start, end):
-        if name_of(text, *match.span()) == "corporate":
-            yield Hit("business_number", *match.span(), True, 21)
+    if "법인" in text.plain or "corporate" in text.lower:
+        for match in _CORPORATE.finditer(text.plain, start, end):
+            if name_of(text, *match.span()) == "corporate":
+                yield Hit("business_number", *match.span(), True, 21)
 
 
 def _phone(text: Text, start: int, end: int) -> Iterator[Hit]:
-    for pattern in (_KOREAN, _TRUNK, _ABROAD):
-        for match in pattern.finditer(text.plain, start, end):
-            if 8 <= len(digits_of(match[0])) <= 16 and not _glued(text, match) and not is_another(text, match.start()):
-                yield Hit("phone", *match.span(), True, 22 if pattern is _KOREAN and match["area"][0] == "1" else 25)
-    for match in _AMERICAN.finditer(text.plain, start, end):
-        if (match[1] or "-") != " " or "+" in match[0] or name_of(text, *match.span()) == "phone":
-            yield Hit("phone", *match.span(), True, 25)
+    for match in _KOREAN.finditer(text.plain, start, end):
+        bare = match[0].isdecimal()
+        in_code = _IN_HEX.match(text.plain, max(0, match.start() - 2), match.start())
+        if not in_code and not (bare and (_glued(text, match) or is_another(text, match.start()))):
+            yield Hit("phone", *match.span(), True, 22 if match["area"][0] == "1" else 25)
+            if end - match.end() <= _SEEN_BEYOND:
+                return
+    yield from _phone_abroad(text, start, end)
     for match in _NAMED.finditer(text.plain, start, end):
         if (
             name_of(text, *match.span()) == "phone"
@@ -187,10 +213,30 @@ def _phone(text: Text, start: int, end: int) -> Iterator[Hit]:
             yield Hit("phone", *match.span(), False, 27)
 
 
+def _phone_abroad(text: Text, start: int, end: int) -> Iterator[Hit]:
+    for match in _AMERICAN.finditer(text.plain, start, end):
+        if (match[1] or "-") != " " or "+" in match[0] or name_of(text, *match.span()) == "phone":
+            yield Hit("phone", *match.span(), True, 25)
+    if text.plain.find("0", start, end) >= 0 or text.plain.find("+", start, end) >= 0:
+        for pattern in (_TRUNK, _ABROAD):
+            for match in pattern.finditer(text.plain, start, end):
+                another = "+" not in match[0] and (_glued(text, match) or is_another(text, match.start()))
+                if 8 <= len(digits_of(match[0])) <= 16 and not another:
+                    yield Hit("phone", *match.span(), True, 25)
+
+
 def _is_else(text: Text, match: re.Match[str]) -> bool:
     return (
         bool(_DATE.match(match[0])) or is_another(text, match.start()) or _glued(text, match) or _is_amount(text, match)
     )
+
+
+def _iban(text: Text, start: int, end: int) -> Iterator[Hit]:
+    """Its run of digits stands behind letters of its own."""
+    if text.plain[start : start + _SEEN_BEFORE].strip()[-1:].isupper():
+        for match in _IBAN.finditer(text.plain, max(0, start - 8), min(end + 8, len(text.plain))):
+            if iban(match[0].replace(" ", "")):
+                yield Hit("bank_account", *match.span(), True, 5)
 
 
 def _account(text: Text, start: int, end: int) -> Iterator[Hit]:
@@ -203,24 +249,24 @@ def _account(text: Text, start: int, end: int) -> Iterator[Hit]:
 
 
 def _is_amount(text: Text, match: re.Match[str]) -> bool:
-    return text.plain[match.end() : match.end() + 2].lstrip()[:1] in ("원", "₩", "$", "%", "개", "명")
+    return text.plain[match.end() : match.end() + 2].lstrip()[:1] in ("원", "%", "개", "명")
 
 
 def _glued(text: Text, match: re.Match[str]) -> bool:
     """To a letter or a digit with a point: part of a model number, a name in code, or a fraction."""
     start, end = match.span()
-    return bool(re.search(r"[A-Za-z_]$|\d[.,]$", text.plain[max(0, start - 2) : start])) or bool(
-        re.match(r"[A-Za-z_]", text.plain[end : end + 1])
-    )
+    return bool(_GLUE_BEFORE.match(text.plain, max(0, start - 2), start) or _GLUE_AFTER.match(text.plain, end))
 
 
-# kind | the least digits that make one | who finds it
-_IN_RUNS: tuple[tuple[frozenset[str], int, Detector], ...] = (
-    (frozenset({"rrn", "frn"}), 13, _rrn),
-    (frozenset({"card"}), 13, _card),
-    (frozenset({"driver_licence"}), 12, _licence),
-    (frozenset({"ssn"}), 9, _ssn),
-    (frozenset({"business_number"}), 10, _business),
-    (frozenset({"phone"}), 7, _phone),
-    (frozenset({"bank_account"}), 8, _account),
+_NEEDS_NO_NAME, _WORST = 11, 100
+# kind | the least digits that make one | the best rank it can have, ascending | who finds it
+_IN_RUNS: tuple[InRun, ...] = (
+    (frozenset({"bank_account"}), 8, 5, _iban),
+    (frozenset({"rrn", "frn"}), 13, 10, _rrn),
+    (frozenset({"card"}), 13, 11, _card),
+    (frozenset({"driver_licence"}), 10, 13, _licence),
+    (frozenset({"ssn"}), 9, 14, _ssn),
+    (frozenset({"bank_account"}), 8, 20, _account),
+    (frozenset({"business_number"}), 10, 21, _business),
+    (frozenset({"phone"}), 7, 22, _phone),
 )

@@ -35,20 +35,21 @@ _ISSUED: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("eyJ", r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"),
     )
 )
+# the shortest of them is longer, and few words are as long
+_LONG = re.compile(r"[A-Za-z0-9_\-.+/=]{14}")
 _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_LINES = re.compile(r"(?:[A-Za-z0-9+/=:,\- \\]*(?:\r?\n|\\n|$))*")
 _IN_URL = re.compile(r"://[^\s/:@\"'<>]{1,128}:([^\s/\"'<>]{3,128})@(?=[A-Za-z0-9])")
-_BEARER = re.compile(r"\bbearer\s+(?=[a-z0-9._~+/-]{0,60}\d)([a-z0-9._~+/-]{20,}=*)", re.IGNORECASE)
+_BEARER = re.compile(r"\bbearer\s+([a-z0-9._~+/-]{20,}=*)", re.IGNORECASE)
 
-# a name in lower case, and for `key` and its like what must stand before it
+# names in lower case; a key is a secret only where it is said to what
 _NAME = re.compile(
-    r"(?P<password>passw(?:or)?d|passphrase|pwd|비밀번호|비번|암호)|token|secret|credentials?|토큰|시크릿(?:\s?키)?"
-    r"|(?:(?<=api)|(?<=secret)|(?<=access)|(?<=private)|(?<=signing)|(?<=encryption)|(?<=auth)|(?<=account)|(?<=master)"
-    r"|(?<=api[_\- ])|(?<=secret[_\- ])|(?<=access[_\- ])|(?<=private[_\- ])|(?<=signing[_\- ])|(?<=encryption[_\- ])"
-    r"|(?<=auth[_\- ])|(?<=account[_\- ])|(?<=master[_\- ]))key|(?:(?<=api)|(?<=api )|(?<=인증)|(?<=인증 )|(?<=비밀)"
-    r"|(?<=비밀 )|(?<=접근 )|(?<=접근))키"
+    r"(?=[ptsck비암토시키])(?:(?P<password>passw(?:or)?d|passphrase|pwd|비밀번호|비번|암호)|token|secret|credentials?|토큰"
+    r"|시크릿(?:\s?키)?|(?P<key>key|키))"
 )
+_KEY_TO = re.compile(r"(?:api|secret|access|private|signing|encryption|auth|account|master|인증|비밀|접근)[_\- ]?$")
+_KEY_TO_LENGTH = 12
 _NAMES = (
     "key",
     "token",
@@ -70,24 +71,45 @@ _GIVEN = re.compile(rf"[\"'`]?\s{{0,3}}(?:=>|:=|=|:|은|는|이|가|\bis\b)\s{{0
 _LISTED = re.compile(rf"[\"'`]?(?: ?[|,] ?| - ){_SOME}")
 _RIGHT_BEHIND = re.compile(rf"(?<=[가-힣]) ?{_SOME}")
 _LISTED_LEAST = 20
+# chance makes a half of them capitals, nameLikeThis a sixth, NAME_LIKE_THIS all
+_FEWEST_CAPITALS, _MOST_CAPITALS = 0.28, 0.75
 _A_VALUE = re.compile(r"[A-Za-z0-9_\-./+=~!@#$%^&*?:]+")
 _TOKEN = re.compile(r"[A-Za-z0-9_\-/+=~.]{16,}")
 # os.environ, self.token, config.key: names in code, not values
-_IN_CODE = re.compile(r"[A-Za-z_][A-Za-z_0-9]*(?:\.[A-Za-z_][A-Za-z_0-9]*)+$|https?:|/|\.\.?/|\$|%")
+_IN_CODE = re.compile(r"[A-Za-z_][A-Za-z_0-9]*(?:\.[A-Za-z_][A-Za-z_0-9]*)+$|https?:|\.{0,2}/[a-z_]*(?:/|\.|$)|\$|%")
+
+
+# without one of these no secret is known, also where there is no digit
+HINTS = (
+    *(hint for hint, _ in _ISSUED),
+    "PRIVATE KEY",
+    "key",
+    "KEY",
+    "token",
+    "TOKEN",
+    "secret",
+    "SECRET",
+    "earer",
+    "키",
+    "토큰",
+)
 
 
 def secrets(text: Text) -> Iterator[Hit]:
     """In the form their issuer gives them, in a URL, or behind a name that says so."""
     plain = text.plain
-    for hint, pattern in _ISSUED:
-        if hint in plain:
-            yield from (Hit("secret", *match.span(), True, 0) for match in pattern.finditer(plain))
+    if _LONG.search(plain):
+        for hint, pattern in _ISSUED:
+            if hint in plain:
+                yield from (Hit("secret", *match.span(), True, 0) for match in pattern.finditer(plain))
+        if "bearer" in text.lower:
+            for match in _BEARER.finditer(plain):
+                if _looks_secret(match[1], password=False):
+                    yield Hit("secret", *match.span(1), True, 1)
     if "PRIVATE KEY" in plain:
         yield from _private_keys(plain)
     if "://" in plain and "@" in plain:
         yield from (Hit("secret", *match.span(1), True, 1) for match in _IN_URL.finditer(plain))
-    if "bearer" in text.lower:
-        yield from (Hit("secret", *match.span(1), True, 1) for match in _BEARER.finditer(plain))
     for name in _NAMES:
         if name in text.lower:
             yield from _assigned(text)
@@ -105,6 +127,9 @@ def _private_keys(plain: str) -> Iterator[Hit]:
 
 def _assigned(text: Text) -> Iterator[Hit]:
     for name in _NAME.finditer(text.lower):
+        start = name.start()
+        if name["key"] and not _KEY_TO.search(text.lower, max(0, start - _KEY_TO_LENGTH), start):
+            continue
         password = name["password"] is not None
         for pattern in (_GIVEN, _RIGHT_BEHIND if password else _LISTED):
             given = pattern.match(text.plain, name.end())
@@ -117,7 +142,10 @@ def _assigned(text: Text) -> Iterator[Hit]:
 
 
 def _looks_secret(value: str, password: bool) -> bool:
-    """A password mixes letters with digits; a token is long as well. Names in code are neither."""
-    mixed = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
-    long = len(value) >= 6 if password else bool(_TOKEN.fullmatch(value))
-    return mixed and long and not _IN_CODE.match(value)
+    """A password mixes letters with digits; a token is long as well, or has capitals where no name would."""
+    if _IN_CODE.match(value) or not (password or _TOKEN.fullmatch(value)):
+        return False
+    if any(c.isdigit() for c in value) and any(c.isalpha() for c in value):
+        return True
+    capitals = sum(map(str.isupper, value)) / len(value)
+    return not password and len(value) >= _LISTED_LEAST and _FEWEST_CAPITALS <= capitals <= _MOST_CAPITALS

@@ -12,6 +12,7 @@ from core.live_settings import AnswerWith, LiveSettings
 from core.recipe import Recipe, StartFrom
 from core.verdict import GateThresholds
 from resources.base_model import BUNDLED
+from resources.recognisers import DataRecogniser
 from resources.settings_errors import sentence
 from resources.settings_fields import as_variable, is_loopback, like, sqlite_absolute, sync_driver
 
@@ -137,6 +138,11 @@ class Settings(BaseSettings):
         le=1,
         description="Share of 5-letter pieces from which on two conversations are near-duplicates; "
         "below 0.8 some pairs are missed",
+    )
+    data_recogniser: DataRecogniser = Field(
+        default="none",
+        description="Who finds names and places, for which no rule can: none, or presidio, a package that is installed "
+        "with requirements/recognisers.in",
     )
     data_max_per_user: int = like(Caps, "per_user")
     data_max_per_cluster: int = like(Caps, "per_cluster")

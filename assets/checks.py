@@ -7,13 +7,17 @@ from typing import Any
 import dagster as dg
 
 from core.gate import Check, Verdict
+from resources.dataset_description import Description
 from resources.dataset_leaks import look_at
+from resources.dataset_statistics import large_drifts
+from resources.expectations import expectations
 from resources.progress import Progress
 
 DATASET = "validated_dataset"
 ADAPTER = "lora_adapter"
 REPORT = "evaluation_report"
 
+NO_LARGE_DRIFT = "much_like_the_version_before"
 DATASET_CHECKS = [
     dg.AssetCheckSpec(
         "no_conversation_in_two_sides", asset=DATASET, description="No id, unit, text or near-duplicate on two"
@@ -22,6 +26,12 @@ DATASET_CHECKS = [
     dg.AssetCheckSpec("enough_held_out", asset=DATASET, description="As many held out as the gate needs to decide"),
     dg.AssetCheckSpec(
         "no_prompt_of_the_gate", asset=DATASET, description="Nothing the gate measures with is trained on"
+    ),
+]
+DATASET_CHECKS += [
+    *(dg.AssetCheckSpec(one.name, asset=DATASET, description=one.says) for one in expectations()),
+    dg.AssetCheckSpec(
+        NO_LARGE_DRIFT, asset=DATASET, description="What this version brought is no other population: PSI at most 0.25"
     ),
 ]
 ADAPTER_CHECKS = [
@@ -60,6 +70,18 @@ def dataset_checks(folder: Path, min_held_out: int) -> list[dg.AssetCheckResult]
         _result("enough_held_out", DATASET, held_out >= min_held_out, {"held_out": held_out, "needed": min_held_out}),
         _result("no_prompt_of_the_gate", DATASET, found.contaminated == 0, {"found": found.contaminated}, error=True),
     ]
+
+
+def description_checks(described: Description) -> list[dg.AssetCheckResult]:
+    """What Great Expectations found, and whether this version brought something else than the one before."""
+    results = [
+        _result(one.name, DATASET, one.passed, dict(one.found), error=one.severity == "critical")
+        for one in described.outcomes
+    ]
+    drift = described.statistics["drift"]
+    large = large_drifts(drift)
+    indices = {name: value["psi"] for name, value in drift.items() if isinstance(value, dict)}
+    return [*results, _result(NO_LARGE_DRIFT, DATASET, not large, {"psi": indices, "large": ", ".join(large)})]
 
 
 def adapter_checks(curve: Sequence[Progress]) -> list[dg.AssetCheckResult]:

@@ -4,6 +4,7 @@ import json
 
 from core.formats import ExportFormat
 
+WITH_CONFIG: tuple[ExportFormat, ...] = ("messages", "sharegpt")
 _FIELDS = {"messages": ("messages", "role", "content"), "sharegpt": ("conversations", "from", "value")}
 _ROLES = {"messages": ("user", "assistant"), "sharegpt": ("human", "gpt")}
 
@@ -13,8 +14,10 @@ def axolotl_config(format: ExportFormat, data_file: str, base_model: str) -> str
 
     `message_field_training` reads the weight that our exports put on earlier answers.
     """
-    if format not in _FIELDS:
-        raise ValueError(f"Expected an export as {' or '.join(_FIELDS)} for Axolotl's chat_template, found {format}")
+    if format not in WITH_CONFIG:
+        raise ValueError(
+            f"Expected an export as {' or '.join(WITH_CONFIG)} for Axolotl's chat_template, found {format}"
+        )
     field, role, content = _FIELDS[format]
     user, assistant = _ROLES[format]
     return f"""\

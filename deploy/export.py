@@ -5,15 +5,15 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from core.axolotl import axolotl_config
+from core.axolotl import WITH_CONFIG, axolotl_config
 from core.formats import EXPORT_FORMATS, ExportFormat
 from resources.conversation_exports import exports
 from resources.folders import write_whole
+from resources.line_writer import LineWriter
 from resources.preflight import EXIT_STATUS
 from resources.settings import Settings, SettingsError, read_settings
 from resources.store import open_store
 from resources.store_errors import StoreError
-from resources.upload_exports import WITH_CONFIG, LineWriter
 
 
 class ExportFailed(ValueError):

@@ -51,8 +51,9 @@ def _by_unit(experiment: int) -> Select[Any]:
         "kept": func.count(said.id),
         "corrected": func.count(redone.c.id),
     }
-    joined = experiment_logs.outerjoin(conversations, said.id == log.conversation_id)
-    joined = joined.outerjoin(redone, redone.c.id == log.conversation_id)
+    # where the arm failed another model answered, and what is said of that reply is not said of the arm
+    joined = experiment_logs.outerjoin(conversations, (said.id == log.conversation_id) & ~log.failed)
+    joined = joined.outerjoin(redone, redone.c.id == said.id)
     columns = [value.label(name) for name, value in sums.items()]
     query = select(log.unit, log.arm, *columns).select_from(joined).where(log.experiment == experiment)
     return query.group_by(log.unit, log.arm).order_by(log.unit)

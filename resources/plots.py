@@ -1,7 +1,8 @@
 """The pictures of a report, drawn without a display."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ WORSE = "#d1662b"
 INK = "#22313f"
 FAINT = "#9fb3c8"
 DPI = 110
+MOST_SHARES = 12
+KOREAN_FONTS = ("Noto Sans CJK KR", "Noto Sans KR", "NanumGothic", "Malgun Gothic", "UnDotum", "Baekmuk Gulim")
 
 
 def loss_curve(curve: Sequence[Progress], path: Path) -> Path:
@@ -48,6 +51,54 @@ def differences(evaluation: Evaluation, checks: Sequence[Check], path: Path) -> 
         y = f"loss of v{evaluation.version} − {reference} (nats/token)"
         _label(axes, f"{title}: {_counted(found)}", "conversations, sorted by change", y)
     return _save(figure, path)
+
+
+def bars(counts: Mapping[str, int], title: str, x: str, path: Path) -> Path:
+    """A bar for each, upright and in the order given."""
+    figure, axes = _figure(7.2, 3.2)
+    axes.bar(range(len(counts)), list(counts.values()), color=BETTER, width=0.9)
+    _label(axes, title, x, "conversations")
+    axes.set_xticks(range(len(counts)), [_drawable(name) for name in counts])
+    return _save(figure, path)
+
+
+def shares(counts: Mapping[str, int], title: str, path: Path) -> Path:
+    """A bar for each, lying, with its number and share of all; the first few."""
+    shown = list(counts.items())[:MOST_SHARES][::-1]
+    total = sum(counts.values())
+    figure, axes = _figure(7.2, 0.9 + 0.34 * max(1, len(shown)))
+    axes.barh(range(len(shown)), [number for _, number in shown], color=BETTER, height=0.7)
+    for place, (_, number) in enumerate(shown):
+        axes.annotate(
+            f"{number:,}  {number / total:.0%}", (number, place), xytext=(4, 0), textcoords="offset points",
+            va="center", color=INK, fontsize=9,
+        )  # fmt: skip
+    _label(axes, title if shown else f"{title}: none", "conversations", "")
+    axes.set_yticks(range(len(shown)), [_drawable(name).replace("_", " ") for name, _ in shown])
+    axes.margins(x=0.18)
+    return _save(figure, path)
+
+
+def _drawable(name: str) -> str:
+    """A name that the fonts at hand can draw: Korean as it is where one of them has it, else its code points."""
+    if name.isascii() or _draws_korean():
+        return _without_markup(name)
+    return name.encode("ascii", "backslashreplace").decode()
+
+
+@cache
+def _draws_korean() -> bool:
+    from matplotlib import font_manager, rcParams
+
+    known = {font.name for font in font_manager.fontManager.ttflist}
+    found = [name for name in KOREAN_FONTS if name in known]
+    rcParams["font.sans-serif"] = [*found, *rcParams["font.sans-serif"]] if found else rcParams["font.sans-serif"]
+    return bool(found)
+
+
+def _without_markup(name: str) -> str:
+    """A dollar sign begins a formula otherwise."""
+    return name.replace("$", r"\$")
 
 
 def changes(pairs: Sequence[PairedLoss], champion: int | None) -> list[float]:

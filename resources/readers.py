@@ -48,22 +48,26 @@ def read_records(
 
 
 def _read(file: BinaryIO, kind: Kind, compressed: bool, limits: Limits) -> Iterator[Record | BadLine]:
+    if kind != "parquet":
+        yield from _READERS[kind](_checked(file, kind, compressed, limits), limits)
+        return
+    # compressed inside already, and copied whole for the process that reads it
+    whole = limits._replace(decompressed_bytes=limits.file_bytes)
+    yield from _parquet(_checked(file, kind, compressed, whole), limits)
+
+
+def _checked(file: BinaryIO, kind: Kind, compressed: bool, limits: Limits) -> BinaryIO:
+    """The file from its start, without gzip, once its first bytes are what its name says."""
     start = file.read(len(GZIP))
-    file.seek(0)
-    if compressed and start and start != GZIP:
+    if compressed and start not in (GZIP, b""):
         raise FileRefused("wrong_extension", "expected gzip as its name says, found something else")
-    if not compressed:
-        check_kind(file.read(HEAD_BYTES), kind)
+
+    def opened() -> BinaryIO:
         file.seek(0)
-    elif start:
-        if kind == "parquet":  # which is compressed inside, and needs a whole file here
-            limits = limits._replace(decompressed_bytes=limits.file_bytes)
-        check_kind(gunzipped(file, limits).read(HEAD_BYTES), kind)
-        file.seek(0)
-        file = gunzipped(file, limits)
-    if not start:
-        check_kind(b"", kind)
-    yield from _parquet(file, limits) if kind == "parquet" else _READERS[kind](file, limits)
+        return gunzipped(file, limits) if compressed and start else file
+
+    check_kind(opened().read(HEAD_BYTES), kind)
+    return opened()
 
 
 def _parquet(file: BinaryIO, limits: Limits) -> Iterator[Record | BadLine]:

@@ -16,6 +16,7 @@ from core.rules import RULES_VERSION
 from core.sides import SALT
 from resources import dataset_rows, datasets, folders, screening_counts
 from resources.reference_sets import GENERAL, read_set
+from resources.screening_counts import MASKED
 from resources.screening_piece import Prepared, decide, judge, prepare
 from resources.screening_rows import (
     Standing,
@@ -81,7 +82,7 @@ def make_dataset(store: Store, claim: Claim, folder: Path, screener: Screener) -
         counts={**counts, **{f"{REJECTED}{rule}": n for rule, n in sorted(reasons.items())}},
         details={"rules_version": RULES_VERSION, "pii_version": screener.masks, "sides_salt": SALT},
     )
-    kept = {name: n for name, n in manifest.counts.items() if not name.startswith(REJECTED)}
+    kept = {name: n for name, n in manifest.counts.items() if "." not in name}
     store.versions.set_dataset(claim, str(manifest.dataset_hash), {**kept, "reasons": reasons})
     return manifest
 
@@ -90,6 +91,11 @@ def rejections(manifest: Manifest) -> dict[str, int]:
     """Why conversations of the version were rejected, and how many, most first."""
     found = {key.removeprefix(REJECTED): n for key, n in manifest.counts.items() if key.startswith(REJECTED)}
     return dict(sorted(found.items(), key=lambda entry: (-entry[1], entry[0])))
+
+
+def masked(manifest: Manifest) -> dict[str, int]:
+    """In how many conversations of the version personal data was masked, by kind."""
+    return {key.removeprefix(MASKED): n for key, n in manifest.counts.items() if key.startswith(MASKED)}
 
 
 def screen_version(store: Store, claim: Claim, screener: Screener) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from core.axolotl import axolotl_config
+from core.axolotl import WITH_CONFIG, axolotl_config
 from core.conversation import Conversation
 from core.examination import examine
 from core.formats import ExportFormat
@@ -19,7 +19,6 @@ from resources.upload_files import config_name, file_name
 from resources.upload_reading import Sample, Source, TaskRefused, format_in, samples
 
 SHOWN_ERRORS = 200
-WITH_CONFIG: tuple[ExportFormat, ...] = ("messages", "sharegpt")
 
 
 def preprocess(job: Mapping[str, Any]) -> dict[str, Any]:

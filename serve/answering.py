@@ -163,14 +163,20 @@ class Answering:
 
     async def _begin(self, turn: Turn, *, stream: bool) -> tuple[Speaker, AsyncGenerator[Item, None], dict[str, Any]]:
         """The first who can answer, what it says after its head, and the JSON of that head."""
-        arm = self._experiments.assigned(turn) if self._experiments else None
+        arm = self._arm(turn)
         *before, last = self._order(turn.model, arm)
-        for name in before:
+        for place, name in enumerate(before):
             with contextlib.suppress(_Passed):
-                return await self._head_of(name, turn, stream, arm=arm, may_pass=True)
+                return await self._head_of(name, turn, stream, arm=None if place else arm, may_pass=True)
         return await self._head_of(
             last, turn, stream, arm=None if before else arm, tier="fallback" if before else "primary"
         )
+
+    def _arm(self, turn: Turn) -> Assigned | None:
+        """The arm of a running experiment; with `student` no message leaves for a teacher, whatever was planned."""
+        arm = self._experiments.assigned(turn) if self._experiments else None
+        leaves = arm is not None and arm.model == "teacher"
+        return None if leaves and self._live.settings.answer_with == "student" else arm
 
     async def _head_of(
         self,
@@ -211,11 +217,12 @@ class Answering:
     def _order(self, asked: str, arm: Assigned | None) -> tuple[str, ...]:
         """Who is asked, one after the other; who asks for a name gets that one or an error.
 
-        The arm of a running experiment comes before all wishes, and the champion answers where it cannot.
+        The arm of a running experiment comes before all wishes; where it cannot, whoever would have answered does.
         With `student` no message leaves for another machine. `auto`: the teacher until a version was promoted.
         """
         if arm is not None:
-            return (arm.model,) if arm.model == self._follower.current else (arm.model, "production")
+            ours = "production" if arm.model == self._follower.current else arm.model
+            return (arm.model, *(name for name in self._order(asked, None) if name not in (ours, arm.model)))
         wish = self._live.settings.answer_with
         if asked != "production" or wish == "student" or (wish == "auto" and self._teacher is None):
             return (asked,)

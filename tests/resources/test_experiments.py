@@ -97,11 +97,14 @@ def test_feedback_joins_the_arm_of_its_conversation(store: Store) -> None:
     experiment = started(store)
     (one, other) = replies(experiment, "a", 2)
     store.experiments.record([one, other])
-    for served in (one, other):
+    failed = replace(replies(experiment, "a", 3)[2], failed=True)
+    store.experiments.record([failed])
+    for served in (one, other, failed):
         store.conversations.capture([conversation(served.conversation_id or "", provenance="self", model="v1")])
     store.conversations.feedback(Feedback(conversation_id=one.conversation_id or "", thumb=1))
     store.conversations.feedback(Feedback(conversation_id=other.conversation_id or "", rating=2))
     store.conversations.feedback(Feedback(conversation_id=other.conversation_id or "", corrected_reply="So."))
+    store.conversations.feedback(Feedback(conversation_id=failed.conversation_id or "", rating=5))
     _, (control, _) = store.experiments.figures(experiment.id)
     assert control["thumbs_up"].means.tolist() == [1.0]
     assert control["rating"].means.tolist() == [2.0]

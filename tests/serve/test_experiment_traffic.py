@@ -22,6 +22,7 @@ from serve.turn import Draft, Turn
 from tests.fakes import FakeEngine
 from tests.resources.experiment_examples import design, two_versions, units
 from tests.serve.ingress_fixtures import LOCAL
+from tests.serve.test_teacher import lesson, upstream
 
 pytestmark = pytest.mark.anyio
 
@@ -153,6 +154,27 @@ async def test_of_who_opts_out_nothing_is_noted(client: httpx.AsyncClient, exper
     assert answer.headers["x-whetstone-model"] == "v1"
     await ask(client, user_of(experiment, "b"))
     assert [log["variant"] for log in await noted(client, experiment, 1)] == ["b"]
+
+
+class TeacherArm:
+    """Everybody is the teacher's."""
+
+    def assigned(self, turn: Turn) -> Assigned | None:
+        return Assigned(1, "user:kim", "b", "teacher")
+
+
+@pytest.mark.parametrize(("wish", "model"), [("student", "base"), ("auto", "teacher")])
+async def test_no_message_leaves_for_a_teacher_where_only_the_student_may_answer(
+    deps: IngressDeps, wish: str, model: str
+) -> None:
+    arm: Any = TeacherArm()
+    built = build_api(replace(deps, experiments=arm, **upstream(lesson)))
+    async with (
+        built.router.lifespan_context(built),
+        httpx.AsyncClient(transport=httpx.ASGITransport(built), base_url=LOCAL) as client,
+    ):
+        await client.post("/mlops/settings", json={"answer_with": wish})
+        assert (await ask(client, "kim")).headers["x-whetstone-model"] == model
 
 
 ARM = Assigned(1, "user:kim", "a", "v1")

@@ -8,6 +8,7 @@ import pytest
 from resources.store import Store
 from tests.resources.examples import claimed, conclude
 from tests.resources.experiment_examples import replies, two_versions
+from tests.serve.test_teacher import lesson, upstream
 
 pytestmark = pytest.mark.anyio
 
@@ -102,6 +103,17 @@ async def test_a_version_whose_files_are_gone_is_refused(client: httpx.AsyncClie
         conclude(store, claimed(store, id))  # the engine's folder has v1 and v2 alone
     answer = await client.post(URL, json={**BODY, "model_b_id": 3})
     assert (answer.status_code, "on disk" in answer.json()["error"]["message"]) == (409, True)
+
+
+@pytest.mark.parametrize("changes", [upstream(lesson)])
+async def test_the_teacher_is_an_arm_only_where_messages_may_leave(
+    client: httpx.AsyncClient, store: Store, changes: dict[str, Any]
+) -> None:
+    two_versions(store)
+    answer = await client.post(URL, json={**BODY, "model_b_id": "teacher"})
+    assert (answer.status_code, "another machine" in answer.json()["error"]["message"]) == (409, True)
+    await client.post("/mlops/settings", json={"answer_with": "auto"})
+    assert (await client.post(URL, json={**BODY, "model_b_id": "teacher"})).status_code == 201
 
 
 @pytest.mark.parametrize("changes", [{"engine_adapters": 1}])
@@ -223,6 +235,15 @@ async def test_concluding_keeps_the_results_and_may_move_the_champion(
     assert [variant["name"] for variant in done["results"]["variants"]] == ["a", "b"]
     assert store.champion.get().n == 1
     assert (await client.post(f"{url}/conclude", json={"winner": "b"})).status_code == 409
+
+
+async def test_a_draft_has_results_and_a_page_of_nobody(client: httpx.AsyncClient, store: Store) -> None:
+    two_versions(store)
+    made = (await client.post(URL, json={**BODY, "status": "draft"})).json()
+    found = (await client.get(f"{URL}/{made['id']}/results")).json()
+    assert (found["outcome"], found["split"]["p_value"], found["comparisons"]) == ("too_few", 1.0, [])
+    assert (await client.get(f"{URL}/{made['id']}/results.html")).status_code == 200
+    assert (await client.get(f"{URL}/{made['id']}/monitoring")).json()["progress"] == 0.0
 
 
 async def test_unknown_experiments_are_not_found(client: httpx.AsyncClient) -> None:

@@ -14,7 +14,7 @@ from scipy import special
 
 from bench.report import Figure, Report, Target
 from core.confidence_sequence import FIRST_LOOK, one_sided_reach, reach
-from core.experiment_results import ALPHA, LOOKS
+from core.experiment_decision import ALPHA, LOOKS
 from core.experiments import LEAST_RATED, METRICS
 from core.group_sequential import boundaries
 from core.guardrails import STOPPING

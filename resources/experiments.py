@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select
 
 from core.arm_figures import ArmFigures
 from core.experiment_results import Results, due_look, results
-from core.experiments import Arm, Design, Look, Status
+from core.experiments import Design, Look, Status
 from core.guardrails import Harm, breach
-from resources.champions import champion_row, model_name, move_champion
 from resources.conversations import Page
 from resources.database import Database
 from resources.event_rows import write_event
+from resources.experiment_endings import crown, end, results_of, set_values
 from resources.experiment_figures import figures
 from resources.experiment_logs import Log, Served, expose, exposed_arm, logs_page, write_log, write_logs
 from resources.experiment_rows import Experiment, experiment_of, experiment_row, running_row
@@ -109,7 +109,7 @@ class Experiments:
             if row.status == "running" and design.coverage < before.coverage:
                 found = f"found {design.coverage:g}: stop it to take users out"
                 raise NotAllowed(f"Expected coverage of at least {before.coverage:g} while it runs, {found}")
-            _set(connection, id, design=design.model_dump(mode="json"))
+            set_values(connection, id, design=design.model_dump(mode="json"))
             if design.coverage != before.coverage:
                 message = f"Experiment {row.name} covers {design.coverage:.0%} of the traffic"
                 write_event(connection, "experiment_changed", message, data={"experiment": id, **changes})
@@ -194,7 +194,7 @@ class Experiments:
             _check_running(row)
             message = f"Experiment {row.name} was stopped by {by}: {reason}"
             write_event(connection, "experiment_stopped", message, data={"experiment": id, "reason": reason, "by": by})
-            return _end(connection, row, "stopped", reason=reason, ended_by=by)
+            return end(connection, row, "stopped", reason=reason, ended_by=by)
 
         return self._database.write(work)
 
@@ -208,12 +208,12 @@ class Experiments:
                 raise NotAllowed(f"Expected an experiment that has run, found it {row.status}")
             if arm is None:
                 raise NotAllowed(f"Expected a variant of this experiment, found {winner!r}")
-            found = _results_of(connection, row)
-            message = _crown(connection, self._lineage, arm, found, reason, f"experiment {row.name}")
+            found = results_of(connection, row)
+            message = crown(connection, self._lineage, arm, found, reason, f"experiment {row.name}")
             data = {"experiment": id, "winner": winner, "reason": reason, "by": by}
             said = f"Experiment {row.name} is concluded, {winner} ({arm.model}) wins: {message}"
             write_event(connection, "experiment_concluded", said, arm.version, data)
-            ended = _end(connection, row, "completed", reason=reason or row.reason, winner=winner, ended_by=by)
+            ended = end(connection, row, "completed", reason=reason or row.reason, winner=winner, ended_by=by)
             return Concluded(ended, message)
 
         return self._database.write(work)
@@ -226,7 +226,7 @@ class Experiments:
             message = f"Experiment {row.name} stopped by itself, and the champion answers: {harm.sentence}"
             data = {"experiment": row.id, **harm.model_dump(mode="json")}
             write_event(connection, "guardrail_stop", message, data=data)
-            _end(connection, row, "stopped", reason=harm.sentence, ended_by="guardrail")
+            end(connection, row, "stopped", reason=harm.sentence, ended_by="guardrail")
             return [message]
 
         return self._database.write(work)
@@ -236,7 +236,7 @@ class Experiments:
             row = experiment_row(connection, experiment.id)
             if row.status != "running" or len(row.looks) != len(experiment.looks):
                 return []
-            _set(connection, row.id, looks=[*row.looks, look.model_dump(mode="json")])
+            set_values(connection, row.id, looks=[*row.looks, look.model_dump(mode="json")])
             message = f"Experiment {row.name}: look {len(row.looks) + 1} at {look.fraction:.0%} of the planned users"
             write_event(connection, "experiment_look", message, data={"experiment": row.id, "fraction": look.fraction})
             return [message]
@@ -262,7 +262,7 @@ def _start(connection: Connection, row: Row[Any], design: Design) -> None:
     if other is not None:
         found = f"found {other.name} ({other.id}): stop or conclude it first"
         raise NotAllowed(f"Expected no other running experiment over the same traffic, {found}")
-    _set(connection, row.id, status="running", running=True, started_at=utc_now())
+    set_values(connection, row.id, status="running", running=True, started_at=utc_now())
     arms = ", ".join(f"{arm.name} = {arm.model} ({arm.weight:g})" for arm in design.arms)
     message = f"Experiment {design.name} runs over {design.coverage:.0%} of the traffic: {arms}"
     write_event(connection, "experiment_started", message, data={"experiment": row.id})
@@ -276,55 +276,3 @@ def _check_running(row: Row[Any]) -> None:
 def _check_open(row: Row[Any]) -> None:
     if row.status not in ("draft", "running"):
         raise NotAllowed(f"Expected an experiment that has not ended, found {row.name} {row.status}")
-
-
-def _results_of(connection: Connection, row: Row[Any]) -> Results:
-    found = experiment_of(row)
-    if found.results is not None:
-        return found.results
-    arms = figures(connection, row.id, found.design, found.started_at)
-    return results(found.design, arms, found.looks, found.window())
-
-
-def _end(connection: Connection, row: Row[Any], status: Status, **values: Any) -> Experiment:
-    kept = _results_of(connection, row).model_dump(mode="json")
-    ended_at = row.ended_at or utc_now()
-    _set(connection, row.id, status=status, running=None, results=kept, ended_at=ended_at, **values)
-    if row.running and row.staged is not None:
-        _release(connection, row)
-    return experiment_of(experiment_row(connection, row.id))
-
-
-def _release(connection: Connection, row: Row[Any]) -> None:
-    """What waited becomes champion over the one it was compared with, and over no other."""
-    champion = champion_row(connection, row.lineage)
-    now = champion.n if champion else None
-    if now != row.staged_against:
-        names = model_name(row.staged), model_name(row.staged_against), model_name(now)
-        message = "{} stays at staging: it was compared with {}, and {} answers now".format(*names)
-        write_event(connection, "staged", message, row.staged, {"experiment": row.id})
-        return
-    move_champion(connection, row.lineage, row.staged)
-    message = f"{model_name(row.staged)} is promoted: it passed its gate while the experiment {row.name} ran"
-    write_event(connection, "promoted", message, row.staged, {"experiment": row.id})
-    _set(connection, row.id, staged=None)
-
-
-def _crown(connection: Connection, lineage: str, arm: Arm, found: Results, reason: str | None, by: str) -> str:
-    champion = champion_row(connection, lineage)
-    now = champion.n if champion else None
-    if arm.model == "teacher":
-        return f"{model_name(now)} stays champion; set answer_with to let the teacher answer"
-    if arm.version == now:
-        return f"{model_name(now)} stays champion"
-    if not (reason or (found.outcome == "ship" and found.winner == arm.name)):
-        return f"{model_name(now)} stays champion, as the results do not name {arm.name} (a reason would override them)"
-    move_champion(connection, lineage, arm.version)
-    why = reason or found.recommendation
-    message = f"{model_name(arm.version)} answers instead of {model_name(now)}, asked by {by}: {why}"
-    write_event(connection, "champion_moved", message, arm.version, {"from": now, "to": arm.version, "by": by})
-    return f"{model_name(arm.version)} is champion"
-
-
-def _set(connection: Connection, id: int, **values: Any) -> None:
-    connection.execute(update(experiments).where(experiments.c.id == id).values(**values))

@@ -61,6 +61,7 @@ def openai(one: Conversation) -> Any:
 
 
 @pytest.mark.parametrize("format", EXPORT_FORMATS)
+@settings(max_examples=60)
 @given(one=conversations)
 def test_what_a_format_holds_comes_back_as_it_was(format: ExportFormat, one: Conversation) -> None:
     record, lost = export(format, one, liked=True, corrected=one.reply + "!")
@@ -247,7 +248,7 @@ COLUMNS = sorted(set(Columns().model_dump().values()) - {None} | {"messages", "c
 
 
 @pytest.mark.parametrize("format", ["messages", "sharegpt", "alpaca", "prompt_completion"])
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=40)
 @given(record=st.dictionaries(st.sampled_from(COLUMNS), json_values, max_size=6))
 def test_any_json_object_is_read_or_refused(format: ImportFormat, record: dict[str, Any]) -> None:
     detect_format(record)
@@ -265,6 +266,7 @@ def test_a_file_has_one_format() -> None:
 
 
 @pytest.mark.parametrize("format", ["messages", "sharegpt"])
+@settings(max_examples=30)
 @given(name=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20))
 def test_the_axolotl_config_names_the_fields_of_its_file(format: ExportFormat, name: str) -> None:
     config = yaml.safe_load(axolotl_config(format, name, "org/base"))

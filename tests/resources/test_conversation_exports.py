@@ -41,6 +41,13 @@ def test_only_what_may_be_trained_on_is_exported(store: Store) -> None:
     assert replies(store) == ["Kept."]
 
 
+@pytest.mark.parametrize("format", ["kto", "dpo"])
+def test_what_is_held_back_is_not_exported_for_its_rating_either(store: Store, format: ExportFormat) -> None:
+    fill(store, "number", reply="My number is 960121-1234567.")
+    store.conversations.feedback(Feedback(conversation_id="number", thumb=1, corrected_reply="Better."))
+    assert records(store, format) == []
+
+
 def test_personal_data_is_masked_on_its_way_out(store: Store) -> None:
     fill(store, "c1", reply="Write to kim@example.com.")
     assert replies(store) == ["Write to [EMAIL_1]."]

@@ -82,6 +82,7 @@ LYING: dict[str, tuple[bytes, set[str]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "rules"), LYING.values(), ids=LYING)
 def test_a_lying_footer_is_refused(data: bytes, rules: set[str], tmp_path: Path) -> None:
     path = tmp_path / "lying.parquet"

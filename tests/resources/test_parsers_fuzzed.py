@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from resources.csv_rows import read_csv
@@ -94,6 +94,7 @@ def parts(of: list[bytes]) -> st.SearchStrategy[bytes]:
 
 
 @pytest.mark.parametrize("read", [read_json_lines, read_json])
+@example(data=b'[{"a": 1}, 1234567, "text", true]', size=1)
 @given(data=parts(JSON_PARTS), size=st.integers(1, 40))
 def test_json_of_any_bytes_is_read_or_refused_the_same_in_any_pieces(read: Read, data: bytes, size: int) -> None:
     found, refused = outcome(read, io.BytesIO(data))

@@ -159,10 +159,18 @@ def test_row_groups_that_decompress_to_gigabytes_are_refused_before_they_are_rea
     assert (told["refused"], told["good"]) == ("decompression_bomb", 0)
 
 
+LINE = json.dumps({"prompt": "Why? " * 40, "completion": "So. " * 100}).encode()
+HONEST = {
+    "honest.jsonl": repeated(LINE + b"\n", 99 * MIB),
+    "honest.json": repeated(LINE + b",\n", 99 * MIB, b"[", LINE + b"]"),
+    "honest.csv": repeated(b'Why?,"So, ' + b"it is. " * 70 + b'"\n', 99 * MIB, b"prompt,completion\n"),
+}
+
+
 @pytest.mark.slow
-def test_an_honest_file_of_the_largest_size_stays_in_bounds(tmp_path: Path) -> None:
-    line = json.dumps({"prompt": "Why? " * 40, "completion": "So. " * 100}).encode() + b"\n"
-    told = read(written(tmp_path / "honest.jsonl", repeated(line, 99 * MIB)()), seconds=120)
-    assert told["peak"] < LIMIT
+@pytest.mark.parametrize("name", HONEST)
+def test_an_honest_file_of_the_largest_size_is_streamed(name: str, tmp_path: Path) -> None:
+    told = read(written(tmp_path / name, HONEST[name]()), seconds=120)
+    assert told["peak"] < 64 * MIB
     assert (told["refused"], told["bad"]) == (None, 0)
     assert told["good"] > 100_000

@@ -107,6 +107,12 @@ CIRCLES = {
     ),
     "비슷한 말": "한국의 수도는 서울이고 한국의 인구는 많고 " * 7,
     "a line of code": "```python\n" + "    result = result + value * 2\n" * 12 + "```",
+    # as the bundled model wrote them
+    "a list that grows": "1. Bananas\n2. Apples\n3. Anise\n4. Aniseed\n5. Aniseed-mango\n6. Aniseed-mango-mango\n"
+    + "\n".join(f"{n}. Aniseed-mango-mango-mango-mango" for n in range(7, 13)),
+    "a poem without an end": "In the depths of the ocean, where shadows play,\nAbe a sea of dreams,\n\n"
+    + "The ocean's a place of endless wonder,\nAbe a sea of dreams,\n\n" * 6,
+    "없는 말": "어리철어를 " * 24,
     "after a good start": "First of all you should know that it depends.\n\n"
     + "You should check the manual and then you should check the manual again.\n" * 4,
 }

@@ -159,6 +159,43 @@ async def test_a_full_engine_is_told_with_retry_after(client: httpx.AsyncClient,
     assert answer.headers["retry-after"]
 
 
+DATASETS = "/api/v1/admin/training/datasets"
+PARTS = {"name": "support", "version": "1"}
+
+
+async def test_a_dataset_goes_through_the_proxy_and_is_worked_on_by_a_process(
+    client: httpx.AsyncClient, running: Running
+) -> None:
+    data = b"".join(
+        b'{"instruction": "What is part %d?", "output": "Part %d holds what lies %d mm behind it."}\n' % (n, n, n * 7)
+        for n in range(5_000)
+    )
+    made = await client.post(DATASETS, data=PARTS, files={"file": ("parts.jsonl", data)})
+    ingested = await client.post(f"{DATASETS}/{made.json()['id']}/ingest", json={"provenance": "human"})
+
+    assert (made.status_code, made.json()["total_samples"]) == (201, 5_000), made.text
+    assert (ingested.status_code, ingested.json()["ingested"]["accepted"]) == (200, 5_000), ingested.text
+    assert running.store().conversations.get("dataset-1-5000") is not None
+
+
+async def test_a_client_that_hangs_up_in_an_upload_leaves_nothing_behind(
+    client: httpx.AsyncClient, running: Running
+) -> None:
+    async def half() -> AsyncGenerator[bytes, None]:
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n' + b"a" * 5 * 2**20
+        raise ConnectionAbortedError
+
+    before = (await client.get(DATASETS)).json()["total"]
+    with pytest.raises(ConnectionAbortedError):
+        await client.post(DATASETS, content=half(), headers={"content-type": "multipart/form-data; boundary=x"})
+    folder = running.settings.state_dir / "uploads"
+    async with asyncio.timeout(10):
+        while list(folder.glob("upload.tmp-*")):  # noqa: ASYNC110 (another process)
+            await asyncio.sleep(0.05)
+
+    assert (await client.get(DATASETS)).json()["total"] == before
+
+
 async def test_the_other_routes_answer(client: httpx.AsyncClient) -> None:
     for path in ("/health", "/ready", "/metrics", "/docs", "/mlops/status", "/mlops/training-progress", "/v1/models"):
         assert (await client.get(path)).status_code == 200, path

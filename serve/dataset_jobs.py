@@ -14,6 +14,7 @@ from serve.uploading import FILE_PART
 
 _WORKER = (sys.executable, "-m", "resources.upload_worker")
 Worker = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
+Finish = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 _OF_THE_FILE = frozenset({"disk_full", "file_gone"})
 
 
@@ -30,13 +31,18 @@ class DatasetJobs:
         self._waiting, self._seconds = waiting, seconds
         self._running: dict[Hashable, asyncio.Task[dict[str, Any]]] = {}
 
-    async def run(self, key: Hashable, job: Mapping[str, Any], wait: float | None = None) -> dict[str, Any]:
-        """What the job came to. Raises ApiError where it was refused, StillRunning after `wait` seconds."""
+    async def run(
+        self, key: Hashable, job: Mapping[str, Any], wait: float | None = None, finish: Finish | None = None
+    ) -> dict[str, Any]:
+        """What the job came to, after `finish` has kept it, which is done also when nobody waits any more.
+
+        Raises ApiError where it was refused, StillRunning after `wait` seconds.
+        """
         task = self._running.get(key)
         if task is None:
             if len(self._running) > self._waiting:
                 raise busy("Expected room for another check of a dataset, found too many waiting", "overloaded", 30)
-            task = asyncio.create_task(self._work(job))
+            task = asyncio.create_task(self._work(job, finish))
             self._running[key] = task
             task.add_done_callback(lambda done: self._ended(key, done))
         done, _ = await asyncio.wait({task}, timeout=wait)
@@ -46,6 +52,11 @@ class DatasetJobs:
 
     def running(self, key: Hashable) -> bool:
         return key in self._running
+
+    async def settle(self, key: Hashable) -> None:
+        """Until it is done, whatever it comes to."""
+        if task := self._running.get(key):
+            await asyncio.wait({task})
 
     async def close(self) -> None:
         """Ends what still runs; nothing of it is kept."""
@@ -59,11 +70,12 @@ class DatasetJobs:
         if not task.cancelled():
             task.exception()  # nobody may be waiting for it any more
 
-    async def _work(self, job: Mapping[str, Any]) -> dict[str, Any]:
+    async def _work(self, job: Mapping[str, Any], finish: Finish | None) -> dict[str, Any]:
         async with self._one_at_a_time:
             try:
                 async with asyncio.timeout(self._seconds):
-                    return _outcome(await self._worker(job))
+                    done = _outcome(await self._worker(job))
+                    return await finish(done) if finish else done
             except TimeoutError:
                 message = f"Expected the work on the file to end within {self._seconds:g} s, found it unfinished"
                 raise ApiError(504, message, code="timeout") from None

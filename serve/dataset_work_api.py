@@ -13,7 +13,7 @@ from resources.times import moment
 from resources.upload_files import UploadFiles, config_name, file_name
 from resources.uploads import QualityLog, Upload
 from serve.bodies import body_as, documented
-from serve.dataset_jobs import DatasetJobs, StillRunning
+from serve.dataset_jobs import DatasetJobs, Finish, StillRunning
 from serve.dataset_schema import (
     USUAL_CHECKS,
     DownloadQuery,
@@ -52,11 +52,11 @@ class Work:
             raise ApiError(409, f"Expected dataset {id} to be there, found it deleted", code="not_allowed")
         return found
 
-    async def run(self, task: str, upload: Upload, **more: Any) -> dict[str, Any]:
+    async def run(self, task: str, upload: Upload, finish: Finish | None = None, **more: Any) -> dict[str, Any]:
         """What the worker says; it may take as long as a reply, then the client asks again."""
         key = (task, upload.id, repr(sorted(more.items())))
         job = {"task": task, **job_of(upload, self.files), **more}
-        return await self.jobs.run(key, job, self.limits.reply_seconds)
+        return await self.jobs.run(key, job, self.limits.reply_seconds, finish)
 
 
 def job_of(upload: Upload, files: UploadFiles) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def dataset_work_routes(work: Work) -> APIRouter:
     async def statistics(id: int, query: Annotated[StatisticsQuery, Query()]) -> Response:
         """Figures with a few masked examples; `count_tokens` counts with the tokenizer of the base model."""
         upload = await work.file(id)
-        wanted = {"count_tokens": query.count_tokens, "tokenizer": work.tokenizer}
+        wanted: dict[str, Any] = {"count_tokens": query.count_tokens, "tokenizer": work.tokenizer}
         return await _told(id, work.run("statistics", upload, **wanted), lambda found: _statistics(upload, found))
 
     @routes.post("/validate", openapi_extra=documented(ValidateBody))
@@ -153,16 +153,21 @@ async def _told(id: int, running: Any, shape: Any) -> Response:
 
 
 async def _validated(work: Work, upload: Upload, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    found = dict(await work.run("validate", upload, **wanted))
-    findings = [LineFinding(*one) for one in found.pop("findings")]
-    log = await work.door.ask(lambda store: store.uploads.log(upload.id, found, findings), 60.0)
-    return {**_log(log), "findings": [_finding(one) for one in findings[:_SHOWN_FINDINGS]]}
+    async def keep(found: dict[str, Any]) -> dict[str, Any]:
+        findings = [LineFinding(*one) for one in found.pop("findings")]
+        log = await work.door.ask(lambda store: store.uploads.log(upload.id, found, findings), 60.0)
+        return {**_log(log), "findings": [_finding(one) for one in findings[:_SHOWN_FINDINGS]]}
+
+    return await work.run("validate", upload, keep, **wanted)
 
 
 async def _preprocessed(work: Work, upload: Upload, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    found = await work.run("preprocess", upload, **wanted)
-    await work.door.ask(lambda store: store.uploads.change(upload.id, {"status": "preprocessed"}))
-    return {"message": f"{found['statistics']['written']} samples were written as {wanted['output_format']}", **found}
+    async def note(found: dict[str, Any]) -> dict[str, Any]:
+        await work.door.ask(lambda store: store.uploads.change(upload.id, {"status": "preprocessed"}))
+        message = f"{found['statistics']['written']} samples were written as {wanted['output_format']}"
+        return {"message": message, **found}
+
+    return await work.run("preprocess", upload, note, **wanted)
 
 
 def _check_ingestible(upload: Upload, provenance: str) -> None:

@@ -52,6 +52,23 @@ async def test_the_same_work_is_done_once_for_all_who_ask_for_it() -> None:
     assert not jobs.running("a")
 
 
+async def test_what_it_came_to_is_kept_also_when_nobody_waits_any_more() -> None:
+    worker, kept = Worker(), list[dict[str, Any]]()
+    jobs = DatasetJobs(worker)
+
+    async def keep(done: dict[str, Any]) -> dict[str, Any]:
+        kept.append(done)
+        return {"kept": True}
+
+    with pytest.raises(StillRunning):
+        await jobs.run("a", {"n": 1}, 0.01, keep)
+    worker.go_on.set()
+    await jobs.settle("a")
+
+    assert kept == [{"n": 1}]
+    assert await jobs.run("a", {"n": 2}, None, keep) == {"kept": True}
+
+
 async def test_one_works_and_a_few_wait() -> None:
     worker = Worker()
     jobs = DatasetJobs(worker, waiting=2)

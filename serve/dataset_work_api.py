@@ -25,6 +25,7 @@ from serve.dataset_schema import (
     ValidateBody,
 )
 from serve.datasets_api import PREFIX, number
+from serve.error_docs import errors
 from serve.errors import ApiError
 from serve.limits import IngressLimits
 from serve.store_door import StoreDoor
@@ -72,7 +73,7 @@ def job_of(upload: Upload, files: UploadFiles) -> dict[str, Any]:
 
 
 def dataset_work_routes(work: Work) -> APIRouter:
-    routes = APIRouter(prefix=PREFIX + "/{id}", tags=["Datasets"])
+    routes = APIRouter(prefix=PREFIX + "/{id}", tags=["Datasets"], responses=errors(404, 409, 422, 503, 504, 507))
 
     @routes.get("/statistics")
     async def statistics(id: int, query: Annotated[StatisticsQuery, Query()]) -> Response:

@@ -12,6 +12,7 @@ from resources.reviews import Review
 from resources.times import moment
 from serve import figures
 from serve.bodies import body_as, documented
+from serve.error_docs import errors
 from serve.errors import ApiError
 from serve.limits import IngressLimits
 from serve.schema import Closed, Paged
@@ -51,7 +52,7 @@ class DismissBody(Closed):
 
 
 def review_routes(door: StoreDoor, limits: IngressLimits) -> APIRouter:
-    routes = APIRouter(prefix="/api/v1/admin/review", tags=["Review"])
+    routes = APIRouter(prefix="/api/v1/admin/review", tags=["Review"], responses=errors(404, 409, 422, 503))
 
     @routes.get("")
     async def queue(query: Annotated[ReviewQuery, Query()]) -> dict[str, Any]:
@@ -112,6 +113,7 @@ def review_row(review: Review) -> dict[str, Any]:
             "reply": correction.reply,
         },
         "released_id": review.released_id,
+        "overruled": list(review.stored.overruled),
         "decided_by": review.decided_by,
         "decision_reason": review.reason,
         "decided_at": moment(review.updated_at) if review.updated_at and review.decided_by else None,

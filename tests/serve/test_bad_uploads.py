@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from resources.store import Store
+from serve.auth import Keys
 from serve.limits import IngressLimits
 from tests.serve.asgi_call import AsgiCall
 from tests.serve.test_datasets_api import ALPACA, PATH, send
@@ -180,3 +181,12 @@ async def test_a_full_disk_is_said_plainly(
 def check_nothing_left(store: Store, tmp_path: Path) -> None:
     assert store.uploads.page().total == 0
     assert [path for path in (tmp_path / "uploads").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("changes", [{"keys": Keys(enabled=True, api="chat-key", admin="admin-key")}])
+async def test_without_the_admin_key_nothing_of_a_body_is_read(api: Any, changes: Any) -> None:
+    for key, status in (("wrong", 401), ("chat-key", 403)):
+        headers = {"content-type": KIND, "authorization": f"Bearer {key}"}
+        call = AsgiCall(api, "POST", PATH, [NAMED, FILE, END], headers)
+        await call.task
+        assert (call.status, call.read) == (status, 0)

@@ -114,6 +114,22 @@ async def test_the_page_of_the_api_shows_the_parts(client: httpx.AsyncClient) ->
     assert schema["required"] == ["file", "name", "version"]
 
 
+async def test_the_page_of_the_api_shows_bodies_and_errors_of_every_route(client: httpx.AsyncClient) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    ours = {path: route for path, route in paths.items() if path.startswith("/api/v1/admin/training/datasets")
+            or path.startswith("/api/v1/admin/review")}  # fmt: skip
+    assert len(ours) == 14
+    for path, methods in ours.items():
+        for method, route in methods.items():
+            assert route["summary"], (method, path)
+            assert route.get("description"), (method, path)
+            assert {"404", "409", "422", "503"} <= set(route["responses"]), (method, path)
+            shape = route["responses"]["422"]["content"]["application/json"]["schema"]
+            assert set(shape["properties"]["error"]["properties"]) == {"message", "type", "param", "code"}
+            if method == "patch" or path.endswith(("validate", "split", "ingest", "release", "dismiss")):
+                assert route["requestBody"]["content"]["application/json"]["schema"]["properties"], (method, path)
+
+
 async def test_nothing_of_the_files_is_stored_with_the_rows(client: httpx.AsyncClient, store: Store) -> None:
     await sent(client, data=b'{"instruction": "secret words", "output": "more"}\n')
 

@@ -45,6 +45,7 @@ async def test_a_conversation_is_corrected_and_released(client: httpx.AsyncClien
     released = (await client.post(f"{PATH}/with/slash/release", json={"reason": "clearer", "by": "ann"})).json()
 
     assert (released["status"], released["released_id"]) == ("released", "with/slash.corrected")
+    assert released["overruled"] == []
     assert (released["decided_by"], released["decision_reason"], released["reason"]) == ("ann", "clearer", "superseded")
     assert released["decided_at"].endswith("Z")
     assert (await client.get(PATH)).json()["total"] == 0

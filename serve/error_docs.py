@@ -1,0 +1,34 @@
+"""The error shape in the API page: which codes a route answers with, and why."""
+
+from typing import Any
+
+_REASONS = {
+    400: "The body is not what its content type says",
+    404: "Nothing has this number or id",
+    408: "The body did not come in time",
+    409: "Not in the state in which it is",
+    413: "Larger than allowed",
+    415: "Another content type, or an encoded body",
+    422: "A field, a line of the file or a rule: `param` and `code` say which, the message where",
+    503: "Busy: `Retry-After` says when to come back",
+    504: "Not done in time",
+    507: "No room on the disk",
+}
+_TEXT = {"type": "string", "nullable": True}
+_SHAPE: dict[str, Any] = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {"message": {"type": "string"}, "type": {"type": "string"}, "param": _TEXT, "code": _TEXT},
+        }
+    },
+}
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For FastAPI's `responses`."""
+    content = {"application/json": {"schema": _SHAPE}}
+    return {status: {"description": _REASONS[status], "content": content} for status in statuses}

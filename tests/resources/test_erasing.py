@@ -283,3 +283,25 @@ def test_everybody_of_whom_a_place_keeps_something_is_known(sqlite_store: Store,
     sqlite_store.conversations.clear_waiting(tmp_path / "backups" / "c.jsonl")
     found = {place.name: place.users() for place in places_of(sqlite_store, tmp_path)}
     assert found == {"datasets": {"u", "v"}, "reports": {"w"}, "resets": {"x"}, "uploads": set()}
+
+
+def test_what_is_pending_is_told_until_it_is_finished_and_recognised_for_ever(store: Store) -> None:
+    fill(store, "theirs", user_id="u", thread_id="t")
+    fill(store, "another's", user_id="v")
+    erased = store.conversations.erase_user("u")
+    (pending,) = store.erasures.due(timedelta(minutes=10))
+    assert (pending.id, pending.user_id, pending.last) == (erased.id, "u", False)
+    assert (pending.ids, pending.threads) == ({"theirs"}, {"t"})
+    assert store.erasures.unknown(["theirs", "another's"]) == {"theirs"}
+    assert store.erasures.users() == {"v"}
+    store.erasures.swept(pending, {"datasets": 2})
+    assert store.erasures.due(timedelta(minutes=10)) == []
+    (pending,) = store.erasures.due(AT_ONCE)
+    store.erasures.swept(pending, {"datasets": 1, "resets": 4})
+    assert store.erasures.due(AT_ONCE) == []
+    (event,) = store.events.page(type="erasure_finished")
+    assert event.data["removed"] == {"datasets": 3, "resets": 4}
+    (past,) = store.erasures.past()
+    assert (past.was_of("u"), past.was_of("v")) == (True, False)
+    store.erasures.adopt([past])
+    assert [one.digest for one in store.erasures.past()] == [past.digest] * 2

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.pii import UNIQUE, Masker
+from core.pii import Masker
 from resources.conversations import Page
 from resources.tables import experiment_logs, experiments, exposures, utc_now
 
@@ -63,9 +63,9 @@ def write_logs(connection: Connection, served: Sequence[Served]) -> None:
 
 
 def write_log(connection: Connection, served: Served) -> Log:
-    """One reply, told by another program; what names a person by itself is masked before it is stored."""
+    """One reply, told by another program; its words are for people to read alone, and personal data is masked."""
     expose(connection, [served])
-    masker, texts = Masker(UNIQUE), ("query", "response", "comment")
+    masker, texts = Masker(), ("query", "response", "comment")
     masked: dict[str, Any] = {name: masker.mask(text) for name in texts if (text := getattr(served, name)) is not None}
     served = replace(served, **masked)
     id = connection.execute(insert(experiment_logs).values(**vars(served)).returning(experiment_logs.c.id)).scalar_one()

@@ -8,9 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, or_, select
 
 from core.arm_figures import ArmFigures
-from core.experiment_results import Results, due_look, results
-from core.experiments import Design, Look, Status
-from core.guardrails import Harm, breach
+from core.experiment_results import Results, results
+from core.experiments import Design, Status
 from resources.conversations import Page
 from resources.database import Database
 from resources.event_rows import write_event
@@ -18,6 +17,7 @@ from resources.experiment_endings import crown, end, results_of, set_values
 from resources.experiment_figures import figures
 from resources.experiment_logs import Log, Served, expose, exposed_arm, logs_page, write_log, write_logs
 from resources.experiment_rows import Experiment, experiment_of, experiment_row, running_row
+from resources.experiment_watch import watch
 from resources.store_errors import NotAllowed, NotFound
 from resources.tables import experiments, utc_now, versions
 from resources.text_search import contains
@@ -175,16 +175,9 @@ class Experiments:
         return found, results(found.design, arms, found.looks, found.window())
 
     def look(self) -> list[str]:
-        """Watch the guardrails of the running experiment and take the look that is due; what was done, in sentences."""
+        """Watch the running experiment, which may end by itself; what was done, in sentences."""
         running = self.running()
-        if running is None:
-            return []
-        experiment, arms = self.figures(running.id)
-        harm = breach(arms)
-        if harm is not None:
-            return self._stop_for(experiment, harm)
-        look = due_look(experiment.design, arms, experiment.looks, utc_now())
-        return self._take(experiment, look) if look else []
+        return watch(self._database, *self.figures(running.id)) if running else []
 
     def stop(self, id: int, reason: str, by: str) -> Experiment:
         """running to stopped; the champion answers everybody again."""
@@ -215,31 +208,6 @@ class Experiments:
             write_event(connection, "experiment_concluded", said, arm.version, data)
             ended = end(connection, row, "completed", reason=reason or row.reason, winner=winner, ended_by=by)
             return Concluded(ended, message)
-
-        return self._database.write(work)
-
-    def _stop_for(self, experiment: Experiment, harm: Harm) -> list[str]:
-        def work(connection: Connection) -> list[str]:
-            row = experiment_row(connection, experiment.id)
-            if row.status != "running":
-                return []
-            message = f"Experiment {row.name} stopped by itself, and the champion answers: {harm.sentence}"
-            data = {"experiment": row.id, **harm.model_dump(mode="json")}
-            write_event(connection, "guardrail_stop", message, data=data)
-            end(connection, row, "stopped", reason=harm.sentence, ended_by="guardrail")
-            return [message]
-
-        return self._database.write(work)
-
-    def _take(self, experiment: Experiment, look: Look) -> list[str]:
-        def work(connection: Connection) -> list[str]:
-            row = experiment_row(connection, experiment.id)
-            if row.status != "running" or len(row.looks) != len(experiment.looks):
-                return []
-            set_values(connection, row.id, looks=[*row.looks, look.model_dump(mode="json")])
-            message = f"Experiment {row.name}: look {len(row.looks) + 1} at {look.fraction:.0%} of the planned users"
-            write_event(connection, "experiment_look", message, data={"experiment": row.id, "fraction": look.fraction})
-            return [message]
 
         return self._database.write(work)
 

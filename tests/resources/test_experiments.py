@@ -131,11 +131,11 @@ def test_a_log_of_another_arm_is_refused(store: Store) -> None:
     assert store.experiments.logs(experiment.id).items[0].served.unit == served.unit
 
 
-def test_a_resident_number_in_a_log_is_masked_before_it_is_stored(store: Store) -> None:
+def test_personal_data_in_a_log_is_masked_before_it_is_stored(store: Store) -> None:
     experiment = started(store)
     served = replies(experiment, "a", 1)[0]
-    told = store.experiments.log(replace(served, query="제 번호는 900101-1234568 입니다", comment="no"))
-    assert told.served.query == "제 번호는 [RRN] 입니다"
+    told = store.experiments.log(replace(served, query="제 번호는 900101-1234568 입니다", comment="kim@example.com"))
+    assert (told.served.query, told.served.comment) == ("제 번호는 [RRN] 입니다", "[EMAIL_1]")
     assert store.experiments.logs(experiment.id).items[0].served.query == told.served.query
 
 
@@ -157,6 +157,15 @@ def test_no_harm_no_stop(store: Store) -> None:
     store.experiments.record(replies(experiment, "a", 80, rating=4) + replies(experiment, "b", 80, rating=4))
     assert store.experiments.look() == []
     assert store.experiments.get(experiment.id).running
+
+
+def test_a_split_that_does_not_fit_is_told_once(store: Store) -> None:
+    experiment = started(store, target_samples=1000)
+    store.experiments.record(replies(experiment, "a", 100) + replies(experiment, "b", 40))
+    assert "do not fit the planned split" in store.experiments.look()[0]
+    assert store.experiments.look() == []
+    assert store.experiments.results(experiment.id)[1].outcome == "blocked"
+    assert store.events.page(type="experiment_split")[0].data["seen"] == {"a": 100, "b": 40}
 
 
 def test_a_look_is_taken_once_when_it_is_due(store: Store) -> None:

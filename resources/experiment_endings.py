@@ -36,6 +36,9 @@ def _release(connection: Connection, row: Row[Any]) -> None:
     """What waited becomes champion over the one it was compared with, and over no other."""
     champion = champion_row(connection, row.lineage)
     now = champion.n if champion else None
+    if now == row.staged:  # a person did not wait
+        set_values(connection, row.id, staged=None)
+        return
     if now != row.staged_against:
         names = model_name(row.staged), model_name(row.staged_against), model_name(now)
         message = "{} stays at staging: it was compared with {}, and {} answers now".format(*names)

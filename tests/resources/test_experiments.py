@@ -225,6 +225,15 @@ def test_a_version_that_passes_meanwhile_waits_at_staging_and_is_promoted_at_the
     assert "staging" not in registry.aliases
 
 
+def test_what_a_person_promoted_meanwhile_waits_no_more(store: Store) -> None:
+    experiment = started(store)
+    conclude(store, claimed(store, "three"))
+    store.champion.move(3, "it is urgent", "a person")
+    store.experiments.stop(experiment.id, "enough", "a person")
+    assert (store.champion.get().n, store.experiments.staged()) == (3, None)
+    assert event_types(store)[-1] == "experiment_stopped"
+
+
 def test_what_waits_stays_at_staging_when_another_champion_answers_by_then(store: Store) -> None:
     experiment = started(store)
     conclude(store, claimed(store, "three"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -11,7 +12,7 @@ from core.conversation import Conversation
 from resources.capturing import Captured, capture_batch
 from resources.conversation_rows import StoredConversation, masked, stored, waits, with_texts
 from resources.database import Database
-from resources.erasure import Cleared, Erased, clear_waiting, erase_user
+from resources.erasure import Cleared, Erased, clear_waiting, erase_late, erase_user
 from resources.feedback import Feedback, FeedbackSaved, save_feedback
 from resources.tables import conversations
 
@@ -139,6 +140,10 @@ class Conversations:
         erased = self._database.write(lambda c: erase_user(c, user_id))
         self._database.forget_deleted()
         return erased
+
+    def erase_late(self, user_id: str, asked_at: datetime) -> None:
+        """Delete what an erasure asked for then has missed, as it was said before and stored after."""
+        self._database.write(lambda c: erase_late(c, user_id, asked_at))
 
 
 def counts_query() -> Any:

@@ -31,6 +31,8 @@ def finish(store: Store, places: Sequence[Place], settled: timedelta = SETTLED) 
         removed += sum(counts.values())
         problems += failed
         if not failed:
+            if who.last:
+                store.conversations.erase_late(who.user_id, who.asked_at)
             store.erasures.swept(who, counts)
             store.database.forget_deleted()
     if problems:

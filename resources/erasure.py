@@ -5,6 +5,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from resources.duplicate_rows import revive_duplicates
 from resources.erasure_rows import note_erasure
 from resources.event_rows import write_event
 from resources.experiment_rows import forget_user
-from resources.tables import conversations, feedback, units, versions
+from resources.tables import conversations, feedback, units, utc_now, versions
 from resources.times import moment
 from resources.version_rows import unfinished_row
 from resources.waiting_triggers import cancel_waiting, cancel_when_nothing_waits
@@ -58,22 +59,35 @@ def clear_waiting(connection: Connection, backup: Path | None) -> Cleared:
     return Cleared(deleted, backup)
 
 
-def erase_user(connection: Connection, user_id: str) -> Erased:
+def erase_late(connection: Connection, user_id: str, asked_at: datetime) -> None:
+    """What was said before an erasure and stored after it: a chat or an import that was on its way."""
+    late = (conversations.c.user_id == user_id) & (conversations.c.created_at < asked_at)
+    if connection.execute(select(conversations.c.seq).where(late).limit(1)).first():
+        erase_user(connection, user_id, asked_at)
+
+
+def erase_user(connection: Connection, user_id: str, asked_at: datetime | None = None) -> Erased:
     """Everything of a user, feedback and corrections included; the event names nobody.
 
-    What is in files is written down in the same transaction, for `resources.erasing` to finish.
+    What is in files is written down in the same transaction, for `resources.erasing` to finish. With `asked_at`, what
+    was said since stays.
     """
     theirs = conversations.c.user_id == user_id
+    if asked_at is not None:
+        theirs &= conversations.c.created_at < asked_at
     restarted = _begin_again(connection, theirs)
     affected = _versions_that_saw(connection, theirs)
     names = ("seq", "id", "thread_id", "hash", "eligible")
     gone = connection.execute(delete(conversations).where(theirs).returning(*(conversations.c[n] for n in names))).all()
     forget_bands(connection, [row.seq for row in gone])
     threads = sorted({row.thread_id or row.id for row in gone})
-    _forget_units(connection, [f"user:{user_id}", *(f"thread:{name}" for name in threads)])
-    forget_user(connection, user_id)
+    _forget_units(connection, [f"thread:{name}" for name in threads])
+    if asked_at is None:
+        _forget_units(connection, [f"user:{user_id}"])
+        forget_user(connection, user_id)
     revived = revive_duplicates(connection, (row.hash for row in gone if row.eligible))
-    id = note_erasure(connection, user_id, {"ids": [row.id for row in gone], "threads": threads}, affected)
+    names_of = {"ids": [row.id for row in gone], "threads": threads}
+    id = note_erasure(connection, user_id, names_of, affected, asked_at or utc_now())
     data = {"erasure": id, "deleted": len(gone), "versions": list(affected)}
     data |= {"restarted": restarted, "eligible_again": revived}
     write_event(connection, "user_erased", f"{len(gone)} conversations of a user were erased", data=data)

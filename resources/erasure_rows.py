@@ -27,6 +27,7 @@ class Pending:
     user_id: str
     ids: frozenset[str]
     threads: frozenset[str]
+    asked_at: datetime
     last: bool
 
 
@@ -81,13 +82,17 @@ class Erasures:
 
 
 def note_erasure(
-    connection: Connection, user_id: str, names: Mapping[str, Sequence[str]], versions: Sequence[int]
+    connection: Connection,
+    user_id: str,
+    names: Mapping[str, Sequence[str]],
+    versions: Sequence[int],
+    asked_at: datetime,
 ) -> int:
     """Write down what is to be erased from files; the number of the erasure."""
     salt = connection.execute(select(erasures.c.salt).order_by(erasures.c.id).limit(1)).scalar()
     salt = salt or secrets.token_hex(16)
     values = {"user_id": user_id, "names": dict(names), "versions": list(versions), "counts": {}}
-    row = {**values, "salt": salt, "digest": digest_of(salt, user_id), "asked_at": utc_now()}
+    row = {**values, "salt": salt, "digest": digest_of(salt, user_id), "asked_at": asked_at}
     return int(connection.execute(insert(erasures).values(**row).returning(erasures.c.id)).scalar_one())
 
 
@@ -122,4 +127,4 @@ def _finished(past: Past) -> dict[str, Any]:
 
 def _pending(row: Row[Any], before: datetime) -> Pending:
     ids, threads = row.names.get("ids", []), row.names.get("threads", [])
-    return Pending(row.id, row.user_id, frozenset(ids), frozenset(threads), last=row.asked_at <= before)
+    return Pending(row.id, row.user_id, frozenset(ids), frozenset(threads), row.asked_at, last=row.asked_at <= before)

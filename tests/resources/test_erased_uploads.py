@@ -18,8 +18,9 @@ from resources.readers import read_records
 from resources.records import Record
 from resources.store import Store
 from resources.upload_ingestion import ingest
+from tests.resources.examples import NOON
 
-WHO = Pending(1, "u", frozenset(), frozenset(), last=True)
+WHO = Pending(1, "u", frozenset(), frozenset(), NOON, last=True)
 ROWS = [
     {"instruction": f"question {n}", "output": f"answer {n}", "user_id": user}
     for n, user in enumerate(["v", "u", "w", "u", "v"], start=1)
@@ -94,7 +95,8 @@ def test_a_column_under_another_name_and_a_number_as_a_name_are_found(sqlite_sto
     rows = [{"instruction": "q", "output": "a", "customer": number} for number in (7, 8)]
     folder = upload(sqlite_store, tmp_path, "jsonl", as_jsonl(rows), mapping={"user_id": "customer"})
     assert (
-        UploadedFiles(tmp_path, sqlite_store.uploads).erase(Pending(1, "7", frozenset(), frozenset(), last=True)) == 1
+        UploadedFiles(tmp_path, sqlite_store.uploads).erase(Pending(1, "7", frozenset(), frozenset(), NOON, last=True))
+        == 1
     )
     assert json.loads((folder / "data.jsonl").read_text().splitlines()[1])["customer"] == 8
 

@@ -16,7 +16,7 @@ from resources.erasing import erase_again, finish, places_of
 from resources.erasure_rows import Pending
 from resources.screening import Screener, make_dataset
 from resources.store import Store
-from resources.tables import erasures
+from resources.tables import erasures, utc_now
 from resources.versions import Claim
 from tests.dataset_folder import write_dataset
 from tests.fakes import FakeTokenizer
@@ -113,10 +113,25 @@ def test_what_a_person_says_after_the_erasure_stays(sqlite_store: Store, tmp_pat
     trained(sqlite_store, tmp_path, {"u": 5, "v": 20})
     sqlite_store.conversations.erase_user("u")
     finish(sqlite_store, places_of(sqlite_store, tmp_path))
-    trained(sqlite_store, tmp_path, {"u": 5})
+    fill(sqlite_store, *(f"since-{n}" for n in range(5)), user_id="u", created_at=utc_now())
+    trained(sqlite_store, tmp_path, {})
     finish(sqlite_store, places_of(sqlite_store, tmp_path), AT_ONCE)
     assert users_in(tmp_path / "datasets" / "v2") == {"u", "v"}
     assert users_in(tmp_path / "datasets" / "v1") == {"v"}
+
+
+def test_what_was_on_its_way_while_they_were_erased_is_erased_as_well(sqlite_store: Store, tmp_path: Path) -> None:
+    sqlite_store.conversations.erase_user("u")
+    places = places_of(sqlite_store, tmp_path)
+    finish(sqlite_store, places)
+    fill(sqlite_store, "said before", user_id="u", created_at=utc_now() - timedelta(minutes=1))
+    fill(sqlite_store, "said since", user_id="u", created_at=utc_now())
+    for _ in range(3):
+        finish(sqlite_store, places, AT_ONCE)
+    assert [item.conversation.id for item in sqlite_store.conversations.page().items] == ["said since"]
+    assert [event.data["deleted"] for event in sqlite_store.events.page(type="user_erased")] == [1, 0]
+    assert len(sqlite_store.events.page(type="erasure_finished")) == 2
+    assert sqlite_store.erasures.due(AT_ONCE) == []
 
 
 def test_another_persons_row_keeps_no_unit_with_their_name(sqlite_store: Store, tmp_path: Path) -> None:
@@ -257,7 +272,7 @@ def test_who_was_erased_since_a_copy_of_the_store_was_made_is_erased_from_it_aga
 ) -> None:
     trained(sqlite_store, tmp_path, {"early": 3, "late": 5, "v": 20})
     sqlite_store.conversations.erase_user("early")
-    fill(sqlite_store, "back", user_id="early")
+    fill(sqlite_store, "back", user_id="early", created_at=utc_now())
     sqlite_store.database.forget_deleted()
     store_file, copy = tmp_path / "whetstone.db", tmp_path / "copy.db"
     shutil.copy(store_file, copy)

@@ -82,4 +82,4 @@ def _sentence(control: ArmFigures, arm: ArmFigures, metric: str, at_least: float
     means += f" against {control[metric].means.mean():.3g} in arm {control.name}"
     if at_least is None:
         return f"{means}; too few users to say more"
-    return f"{means}; worse by at least {at_least:.3g}" if at_least > 0 else f"{means}; not shown to be worse"
+    return f"{means}; worse by at least {at_least:.3g}" if at_least > 0 else f"{means}; not enough to stop it"

@@ -10,13 +10,14 @@ from resources.experiments import Experiment
 from serve.interval_chart import intervals, looks_chart
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8886; --good: #1a7f4b; --bad: #c2352b; --calm: #5b6b7b; }
+:root { color-scheme: light dark; --line: #8886; --good: light-dark(#1a7f4b, #3fbf7f);
+  --bad: light-dark(#c2352b, #ff7b6e); --calm: light-dark(#5b6b7b, #9fb0c0); }
 body { font: 15px/1.5 system-ui, "Noto Sans KR", "Apple SD Gothic Neo", "Malgun Gothic", sans-serif;
   max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1, h2, p { overflow-wrap: anywhere }
 h1 { font-size: 1.5rem; margin-bottom: .2rem } h2 { font-size: 1.1rem; margin-top: 2rem }
 table { border-collapse: collapse; width: 100% } td, th { text-align: left; padding: .3rem .6rem;
-  border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums }
+  border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; word-break: keep-all }
 .said { border-left: .3rem solid var(--calm); padding: .6rem 1rem; font-size: 1.05rem }
 .ship { border-color: var(--good) } .blocked, .keep_control { border-color: var(--bad) }
 .small { color: var(--calm); font-size: .9rem } svg { width: 100%; height: auto }
@@ -45,7 +46,7 @@ def page_of(experiment: Experiment, results: Results) -> str:
         *_differences(experiment, results.comparisons),
         "<h2>Looks at the success metric</h2>",
         _looks(results),
-        "<h2>Guardrails</h2>",
+        "<h2>What would stop it at any moment</h2>",
         _guardrails(results),
     ]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{name}</title>'
@@ -125,7 +126,7 @@ def _guardrails(results: Results) -> str:
     if not results.guardrails:
         return '<p class="small">Nobody was served yet.</p>'
     rows = [
-        [harm.arm, METRICS[harm.metric].words, "stopped it" if harm.breached else "holds", harm.sentence]
+        [harm.arm, METRICS[harm.metric].words, "stops it" if harm.breached else "goes on", harm.sentence]
         for harm in results.guardrails
     ]
     return _table(["arm", "metric", "", "what is seen"], rows)

@@ -73,7 +73,8 @@ def _reply(chance: random.Random, korean: bool) -> str:
 
 
 def _sentence(chance: random.Random, korean: bool, words: int, end: str) -> str:
-    text = " ".join(chance.choices(KO if korean else EN, k=words))
+    # a Korean word carries its particles, and says what two English ones do
+    text = " ".join(chance.choices(KO, k=1 + words // 2) if korean else chance.choices(EN, k=words))
     return text + chance.choice(ENDINGS) if korean else text.capitalize() + end
 
 

@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -37,3 +37,19 @@ class Domain(BaseModel):
     """What all domain types share: frozen, closed, and silent about their input in errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, ser_json_inf_nan="strings")
+
+
+Kind = TypeVar("Kind", bound=Domain)
+
+
+def trusted(kind: type[Kind], fields: dict[str, Any]) -> Kind:
+    """Like `model_construct` and much quicker: for all fields of what was validated once and kept by ourselves."""
+    made = kind.__new__(kind)
+    for name, value in (
+        ("__dict__", fields),
+        ("__pydantic_fields_set__", set(fields)),
+        ("__pydantic_extra__", None),
+        ("__pydantic_private__", None),
+    ):
+        object.__setattr__(made, name, value)
+    return made

@@ -3,29 +3,22 @@
 Hashes lie anywhere in the table, so that a few rows more would rewrite as many of its pages.
 """
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    ColumnElement,
     Connection,
-    any_,
-    column,
     delete,
-    func,
     insert,
-    literal,
     select,
     text,
     update,
 )
 
 from core.shingles import shingles
+from resources.among import among
 from resources.band_candidates import candidates
 from resources.bands import NOBODY, Members, Texts, joined, number_to_merge, under, without
 from resources.signatures import band_hashes, signature_version
@@ -110,7 +103,7 @@ def forget_bands(connection: Connection, seqs: Collection[int]) -> None:
     gone = np.fromiter(seqs, np.int64, len(seqs))
     if not len(gone):
         return
-    connection.execute(delete(bands).where(_among(connection, bands.c.seq, gone)))
+    connection.execute(delete(bands).where(among(connection, bands.c.seq, gone.tolist())))
     for id, run in _runs(connection).items():
         left = without(run, gone)
         if len(left.hashes) < len(run.hashes):
@@ -120,7 +113,7 @@ def forget_bands(connection: Connection, seqs: Collection[int]) -> None:
 def _in_table(connection: Connection, hashes: NDArray[np.int64]) -> Members:
     if connection.execute(select(bands.c.hash).limit(1)).first() is None:
         return NOBODY
-    query = select(bands.c.hash, bands.c.seq).where(_among(connection, bands.c.hash, hashes))
+    query = select(bands.c.hash, bands.c.seq).where(among(connection, bands.c.hash, hashes.tolist()))
     found = np.array(connection.execute(query).all(), np.int64).reshape(-1, 2)
     return Members(found[:, 0], found[:, 1]).in_order()
 
@@ -128,7 +121,7 @@ def _in_table(connection: Connection, hashes: NDArray[np.int64]) -> Members:
 def _standing(connection: Connection, seqs: NDArray[np.int64]) -> dict[int, int]:
     """The clusters of those that are placed, in the order in which they were."""
     columns = conversations.c
-    placed = (_among(connection, columns.seq, seqs), columns.cluster.is_not(None), columns.version.is_not(None))
+    placed = (among(connection, columns.seq, seqs.tolist()), columns.cluster.is_not(None), columns.version.is_not(None))
     query = select(columns.seq, columns.cluster).where(*placed).order_by(columns.version, columns.seq)
     return {row.seq: row.cluster for row in connection.execute(query)}
 
@@ -167,11 +160,3 @@ def _once(members: Members) -> Members:
     again = (members.hashes[1:] == members.hashes[:-1]) & (members.seqs[1:] == members.seqs[:-1])
     first = np.concatenate([[True], ~again])
     return Members(members.hashes[first], members.seqs[first])
-
-
-def _among(connection: Connection, number: ColumnElement[int], numbers: NDArray[np.int64]) -> ColumnElement[bool]:
-    """Like `IN (...)`, for any number of numbers."""
-    if connection.dialect.name == "postgresql":
-        return number == any_(literal(numbers.tolist(), ARRAY(BigInteger)))
-    listed = func.json_each(json.dumps(numbers.tolist())).table_valued(column("value", BigInteger))
-    return number.in_(select(listed.c.value))

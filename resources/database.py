@@ -175,7 +175,7 @@ class Database:
 _OPTIONS: dict[str, Any] = {
     # parameters are people's words: they belong in no error message and no log
     "hide_parameters": True,
-    "json_serializer": lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False),
+    "json_serializer": json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode,
     "json_deserializer": json.loads,
 }
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, insert, select, update
 
 from core.conversation import Conversation, Message
+from core.domain import trusted
 from core.rules import Finding
 from core.sides import Side
-from resources.conversation_rows import CHUNK
+from resources.among import among
 from resources.tables import conversations, texts, units, versions
 
 NOT_SCREENED: Mapping[str, Any] = {
@@ -23,6 +25,8 @@ NOT_SCREENED: Mapping[str, Any] = {
     "masked_hash": None,
 }
 _c = conversations.c
+_NAMES = tuple(Conversation.model_fields)
+_fields = attrgetter(*_NAMES)
 _FIELDS = [_c[name] for name in Conversation.model_fields if name in _c]
 
 Key = TypeVar("Key", int, str)
@@ -62,9 +66,9 @@ class Screened:
 
 def own_conversation(row: Row[Any]) -> Conversation:
     """The conversation of a row of ours: it was validated when it was captured."""
-    fields = {name: getattr(row, name) for name in Conversation.model_fields}
-    fields["messages"] = tuple(Message.model_construct(**message) for message in row.messages)
-    return Conversation.model_construct(**fields)
+    fields = dict(zip(_NAMES, _fields(row), strict=True))
+    fields["messages"] = tuple(trusted(Message, message) for message in row.messages)
+    return trusted(Conversation, fields)
 
 
 def next_rows(connection: Connection, n: int, after: int, size: int) -> Sequence[Row[Any]]:
@@ -127,12 +131,11 @@ _DECIDE = (
 
 def reject(connection: Connection, n: int, findings: Mapping[str, Finding]) -> None:
     """Add an error to conversations that were accepted so far, by id."""
-    for chunk in chunks(findings):
-        rows = connection.execute(select(_c.id, _c.findings).where(_c.version == n, _c.id.in_(chunk))).all()
-        change = update(conversations).where(_c.id == bindparam("of_id"))
-        values = [{"of_id": row.id, "new": [*row.findings, findings[row.id].model_dump()]} for row in rows]
-        if values:
-            connection.execute(change.values(rejected=True, findings=bindparam("new", type_=_c.findings.type)), values)
+    rows = _in(connection, select(_c.id, _c.findings).where(_c.version == n), _c.id, findings)
+    change = update(conversations).where(_c.id == bindparam("of_id"))
+    values = [{"of_id": row.id, "new": [*row.findings, findings[row.id].model_dump()]} for row in rows]
+    if values:
+        connection.execute(change.values(rejected=True, findings=bindparam("new", type_=_c.findings.type)), values)
 
 
 def write_units(connection: Connection, placed: Mapping[str, Side]) -> None:
@@ -198,13 +201,8 @@ def texts_of(connection: Connection, seqs: Iterable[int]) -> Sequence[Row[Any]]:
     return _in(connection, query, _c.seq, seqs)
 
 
-def chunks(values: Iterable[Key]) -> Iterable[list[Key]]:
-    """Distinct values in lists that `IN (...)` takes."""
-    unique = sorted(set(values))
-    return (unique[start : start + CHUNK] for start in range(0, len(unique), CHUNK))
-
-
 def _in(
     connection: Connection, query: Select[Any], column: ColumnElement[Any], values: Iterable[Key]
-) -> list[Row[Any]]:
-    return [row for chunk in chunks(values) for row in connection.execute(query.where(column.in_(chunk)))]
+) -> Sequence[Row[Any]]:
+    unique = list(dict.fromkeys(values))
+    return connection.execute(query.where(among(connection, column, unique))).all() if unique else ()

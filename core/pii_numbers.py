@@ -221,8 +221,16 @@ def _phone_abroad(text: Text, start: int, end: int) -> Iterator[Hit]:
         for pattern in (_TRUNK, _ABROAD):
             for match in pattern.finditer(text.plain, start, end):
                 another = "+" not in match[0] and (_glued(text, match) or is_another(text, match.start()))
-                if 8 <= len(digits_of(match[0])) <= 16 and not another:
-                    yield Hit("phone", *match.span(), True, 25)
+                number = _without_what_follows(match[0]) if "+" in match[0] else match[0]
+                if 8 <= len(digits_of(number)) <= 16 and not another:
+                    yield Hit("phone", match.start(), match.start() + len(number), True, 25)
+
+
+def _without_what_follows(number: str) -> str:
+    """Another number may stand behind it: none has more than 15 digits, 16 with a zero put in."""
+    while len(digits_of(number)) > 16 and (shorter := re.sub(r"[ \-.]?\d+$", "", number)) != number:
+        number = shorter
+    return number
 
 
 def _is_else(text: Text, match: re.Match[str]) -> bool:

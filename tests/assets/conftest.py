@@ -23,8 +23,8 @@ def shop(sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         path.write_bytes(b"a picture")
         return path
 
-    monkeypatch.setattr(plots, "loss_curve", draw)
-    monkeypatch.setattr(plots, "differences", draw)
+    for picture in ("loss_curve", "differences", "bars", "shares"):
+        monkeypatch.setattr(plots, picture, draw)
     return workshop(sqlite_store, tmp_path / "state")
 
 

@@ -213,3 +213,9 @@ def test_long_text_takes_no_longer_than_its_length(piece: str) -> None:
 def test_what_stands_masked_can_be_counted() -> None:
     assert placeholders("[RRN] and [EMAIL_2], [EMAIL_2] [NONE_1]") == {"rrn": 1, "email": 2}
     assert Message(role="user", content="[RRN]").content == "[RRN]"
+
+
+def test_a_number_from_abroad_is_found_with_another_number_behind_it() -> None:
+    masked = Masker().mask("reach us: +44 20 4109 5702 1932-2027, thanks")
+    assert "4109" not in masked
+    assert masked.endswith(", thanks")

@@ -11,13 +11,14 @@ from core.conversation import Conversation
 from core.duplicates import exact_hash, text_of
 from core.examination import examine
 from core.pii import mask_personal
-from core.rendering import ChatTokenizer, token_count
+from core.reason_codes import sentence
 from core.rules import RULES_VERSION, Finding, token_limit
 from resources.bands import MemoryBands
 from resources.chat_tokenizer import chat_tokenizer
 from resources.line_findings import MOST_FINDINGS, LineFinding
 from resources.near_duplicates import NearDuplicates
 from resources.text_file import TextFile
+from resources.token_counts import BatchTokenizer, token_counts
 from resources.upload_reading import Sample, Source, format_in, samples
 
 CHECKS = ("rules", "personal_data", "duplicates", "tokens")
@@ -47,7 +48,7 @@ class _Tally:
 def validate(job: Mapping[str, Any]) -> dict[str, Any]:
     """What a quality log keeps. The score is the mean quality of all samples; an invalid one counts 0."""
     source, wanted = Source.of(job), frozenset(job["checks"])
-    tokenizer: Any = chat_tokenizer(Path(job["tokenizer"])) if "tokens" in wanted else None
+    tokenizer = chat_tokenizer(Path(job["tokenizer"])) if "tokens" in wanted else None
     tally = _Tally()
     with TextFile() as texts:
         checks = _Checks(wanted, tokenizer, job["max_tokens"], texts, tally)
@@ -71,7 +72,7 @@ class _Checks:
     def __init__(
         self,
         wanted: frozenset[str],
-        tokenizer: ChatTokenizer | None,
+        tokenizer: BatchTokenizer | None,
         max_tokens: int,
         texts: TextFile,
         tally: _Tally,
@@ -107,7 +108,7 @@ class _Checks:
         examined = examine(masked, personal=personal)
         findings = [one for one in examined.findings if self._is_wanted(one)]
         if self._tokenizer and not any(finding.severity == "error" for finding in findings):
-            findings += token_limit(token_count(masked, self._tokenizer), self._max_tokens)
+            findings += self._tokens(masked, self._tokenizer)
         if "duplicates" in self._wanted:
             findings += self._duplicate(line, masked, new)
         for finding in findings:
@@ -117,6 +118,13 @@ class _Checks:
 
     def _is_wanted(self, finding: Finding) -> bool:
         return ("personal_data" if finding.rule in _PERSONAL else "rules") in self._wanted
+
+    def _tokens(self, conversation: Conversation, tokenizer: BatchTokenizer) -> list[Finding]:
+        (count,) = token_counts([conversation], tokenizer)
+        if count is not None:
+            return token_limit(count, self._max_tokens)
+        message = sentence("template_refuses")
+        return [Finding(rule="template_refuses", severity="error", where="messages", message=message)]
 
     def _duplicate(self, line: int, conversation: Conversation, new: list[tuple[int, str]]) -> list[Finding]:
         first = self._line_of_hash.setdefault(bytes.fromhex(exact_hash(conversation))[:16], line)

@@ -8,9 +8,9 @@ import numpy as np
 
 from core.conversation import Conversation
 from core.pii import mask_personal
-from core.rendering import token_count
 from core.review import is_renderable
 from resources.chat_tokenizer import chat_tokenizer
+from resources.token_counts import token_counts
 from resources.upload_reading import Sample, Source, format_in, samples
 
 EXAMPLES = 3
@@ -21,16 +21,15 @@ def statistics(job: Mapping[str, Any]) -> dict[str, Any]:
     """Masked examples of the first samples; with `count_tokens` the lengths of all in tokens of the base model."""
     source = Source.of(job)
     examples: list[dict[str, str]] = []
-    tokenizer: Any = chat_tokenizer(Path(job["tokenizer"])) if job["count_tokens"] else None
+    tokenizer = chat_tokenizer(Path(job["tokenizer"])) if job["count_tokens"] else None
     lengths: list[int] = []
     for found in samples(source, format_in(source)):
         if not isinstance(found, Sample):
             continue
-        for conversation in found.conversations:
-            if len(examples) < EXAMPLES:
-                examples.append(_example(conversation))
-            if tokenizer and is_renderable(conversation):
-                lengths.append(token_count(conversation, tokenizer))
+        examples += [_example(one) for one in found.conversations[: EXAMPLES - len(examples)]]
+        if tokenizer:
+            counts = token_counts([one for one in found.conversations if is_renderable(one)], tokenizer)
+            lengths += [count for count in counts if count is not None]
         if not tokenizer and len(examples) == EXAMPLES:
             break
     return {"sample_examples": examples, "token_distribution": _distribution(lengths) if tokenizer else None}

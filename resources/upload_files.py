@@ -33,10 +33,10 @@ class DiskFull(Exception):
 
 
 class Staged:
-    """A file that is being received; gone at the end of its `with`, unless that went well and it has its place."""
+    """A file that is being received; gone at the end of its `with`, unless a row speaks of it and it is to be kept."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.size, self.placed = path, 0, False
+        self.path, self.size, self.kept = path, 0, False
         self._digest = hashlib.sha256()
         self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
@@ -68,7 +68,7 @@ class Staged:
         except OSError:
             pass  # a full disk says so again when the last bytes cannot be written; the file goes away now
         finally:
-            if error is not None or not self.placed:
+            if not self.kept:
                 self.path.unlink(missing_ok=True)
 
 
@@ -95,7 +95,7 @@ class UploadFiles:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(mode=0o700)
             staged.path.rename(folder / f"data.{extension}")
-            staged.path, staged.placed = folder / f"data.{extension}", True
+            staged.path = folder / f"data.{extension}"
             sync(folder)
             sync(self.root)
 

@@ -1,4 +1,4 @@
-"""Work on uploaded files in processes of its own: one at a time, each within its seconds, a few may wait."""
+"""Work on uploaded files in processes of its own: one long and one short at a time, a few may wait."""
 
 import asyncio
 import json
@@ -27,7 +27,8 @@ class DatasetJobs:
 
     def __init__(self, worker: Worker | None = None, *, waiting: int = 4, seconds: float = 3600.0) -> None:
         self._worker = worker or run_worker
-        self._one_at_a_time = asyncio.Semaphore(1)
+        # a first look at a file does not wait for the end of another's checks
+        self._turns = {is_short: asyncio.Semaphore(1) for is_short in (True, False)}
         self._waiting, self._seconds = waiting, seconds
         self._running: dict[Hashable, asyncio.Task[dict[str, Any]]] = {}
 
@@ -71,7 +72,7 @@ class DatasetJobs:
             task.exception()  # nobody may be waiting for it any more
 
     async def _work(self, job: Mapping[str, Any], finish: Finish | None) -> dict[str, Any]:
-        async with self._one_at_a_time:
+        async with self._turns[_is_short(job)]:
             try:
                 async with asyncio.timeout(self._seconds):
                     done = _outcome(await self._worker(job))
@@ -79,6 +80,10 @@ class DatasetJobs:
             except TimeoutError:
                 message = f"Expected the work on the file to end within {self._seconds:g} s, found it unfinished"
                 raise ApiError(504, message, code="timeout") from None
+
+
+def _is_short(job: Mapping[str, Any]) -> bool:
+    return job.get("task") == "inspect" or (job.get("task") == "statistics" and not job.get("count_tokens"))
 
 
 async def run_worker(job: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from resources.file_names import NameRefused, kind_of
+from resources.store import Store
 from resources.times import moment
 from resources.upload_files import Staged, UploadFiles
 from resources.uploads import Upload
@@ -45,10 +46,7 @@ def dataset_routes(door: StoreDoor, limits: IngressLimits, files: UploadFiles, j
             parts = validated(UploadParts, received.fields)
             values = _values(parts, received.file_name or "", staged)
             values.update(await jobs.run(staged.path, _inspection(values, staged, parts.skip_invalid)))
-            made = await door.ask(
-                lambda store: store.uploads.add(values, lambda id: files.place(staged, id, values["extension"])),
-                _COMMIT_SECONDS,
-            )
+            made = await _committed(door, files, staged, values)
         return JSONResponse(dataset_row(made), 201)
 
     @routes.get("")
@@ -92,6 +90,22 @@ def dataset_routes(door: StoreDoor, limits: IngressLimits, files: UploadFiles, j
         return {"dataset_id": found.id, **_figures(found), "quality_score": found.quality_score, **found.stats}
 
     return routes
+
+
+async def _committed(door: StoreDoor, files: UploadFiles, staged: Staged, values: dict[str, Any]) -> Upload:
+    """Row and file; who stops waiting for them in the middle takes neither back."""
+
+    def commit(store: Store) -> Upload:
+        made = store.uploads.add(values, lambda id: files.place(staged, id, values["extension"]))
+        staged.kept = True
+        return made
+
+    committing = asyncio.ensure_future(door.ask(commit, _COMMIT_SECONDS))
+    try:
+        return await asyncio.shield(committing)
+    except asyncio.CancelledError:
+        await asyncio.wait({committing})
+        raise
 
 
 def dataset_row(upload: Upload) -> dict[str, Any]:

@@ -25,7 +25,10 @@ def openai_routes(answering: Answering, door: StoreDoor, limits: IngressLimits) 
 
     @routes.post("/v1/chat/completions", openapi_extra=documented(ChatCompletionBody))
     async def chat_completions(request: Request) -> Response:
-        """A reply of `production`, `base`, `teacher` or a version such as `v3`, streamed or whole."""
+        """A reply of `production`, `base`, `teacher` or a version such as `v3`, streamed or whole.
+
+        What is wrong with the body is answered 400, as OpenAI's clients expect, where other routes answer 422.
+        """
         body = await body_as(ChatCompletionBody, request, limits.body_bytes, status=400)
         turn = turn_of(body, limits)
         return await _streamed(answering, turn) if body.stream else await _whole(answering, turn)

@@ -23,6 +23,7 @@ def put(files: UploadFiles, id: int, data: bytes = b"{}\n") -> Path:
         staged.write(data)
         staged.finish()
         files.place(staged, id, "jsonl")
+        staged.kept = True
     return files.data(id, "jsonl")
 
 
@@ -32,6 +33,7 @@ def test_a_file_lies_under_its_number_for_the_owner_alone(files: UploadFiles) ->
         staged.write(b"two\n")
         staged.finish()
         files.place(staged, 7, "jsonl")
+        staged.kept = True
         size, digest = staged.size, staged.sha256
     path = files.root / "7" / "data.jsonl"
 

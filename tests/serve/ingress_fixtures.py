@@ -65,6 +65,7 @@ def deps(store: Store, engine: FakeEngine, follower: FakeFollower, tmp_path: Pat
         make_wrapper=lambda complete: LoraWrapper(complete=complete),
         look_seconds=0.01,
         worker=work_in_a_thread,
+        tokenizer=str(tmp_path),
     )
     writer.close()
 

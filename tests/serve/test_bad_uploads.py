@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import shutil
+import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -140,6 +141,29 @@ async def test_a_client_that_hangs_up_leaves_nothing_behind(api: Any, store: Sto
     await call.task
 
     check_nothing_left(store, tmp_path)
+
+
+async def test_who_stops_waiting_while_it_is_committed_leaves_row_and_file_or_neither(
+    api: Any, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    add = store.uploads.add
+
+    def slow(values: Any, place: Any) -> Any:
+        begun.set()
+        go_on.wait(5)
+        return add(values, place)
+
+    monkeypatch.setattr(store.uploads, "add", slow)
+    call = AsgiCall(api, "POST", PATH, [NAMED, FILE, END], {"content-type": KIND})
+    await asyncio.to_thread(begun.wait, 5)
+    call.task.cancel()
+    await asyncio.sleep(0.01)
+    go_on.set()
+    await asyncio.wait({call.task})
+
+    assert store.uploads.page().total == 1
+    assert (tmp_path / "uploads" / "1" / "data.jsonl").read_bytes() == ALPACA
 
 
 @pytest.mark.parametrize("changes", [{"limits": IngressLimits(uploads=1)}])

@@ -83,6 +83,21 @@ async def test_one_works_and_a_few_wait() -> None:
     assert worker.most == 1
 
 
+async def test_a_first_look_does_not_wait_for_a_long_check() -> None:
+    worker = Worker()
+    jobs = DatasetJobs(worker)
+    tasks = [
+        asyncio.create_task(jobs.run(n, {"task": task, "count_tokens": n == 3}))
+        for n, task in enumerate(("validate", "inspect", "split", "statistics"))
+    ]
+    await asyncio.sleep(0.01)
+
+    assert (worker.asked, worker.at_work) == (2, 2)
+    worker.go_on.set()
+    await asyncio.gather(*tasks)
+    assert worker.most == 2
+
+
 async def test_work_without_an_end_is_ended() -> None:
     worker = Worker()
     jobs = DatasetJobs(worker, seconds=0.01)

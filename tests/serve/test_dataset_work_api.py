@@ -11,6 +11,7 @@ import pytest
 
 from resources.store import Store
 from tests.serve.test_datasets_api import PATH, sent
+from tests.tiny_tokenizer import CHATML, tokenizer_folder
 
 pytestmark = pytest.mark.anyio
 
@@ -108,6 +109,23 @@ async def test_findings_say_where_and_why_and_quote_nothing(client: httpx.AsyncC
     assert (await client.get(f"{PATH}/1/findings", params={"severity": "error"})).json()["total"] == 4
     assert (await client.get(f"{PATH}/1/findings", params={"log": 99})).status_code == 404
     assert (await client.get(f"{PATH}/1")).json()["status"] == "invalid"
+
+
+@pytest.mark.parametrize("changes", [{"max_tokens": 150}])
+async def test_tokens_are_those_of_the_base_models_template(
+    client: httpx.AsyncClient, changes: Any, tmp_path: Path
+) -> None:
+    tokenizer_folder(tmp_path, CHATML)
+    await sent(client, lines([{"instruction": "Hi?", "output": "Ho."}, {"instruction": "Hi?", "output": "Ho. " * 50}]))
+    counted = (await client.get(f"{PATH}/1/statistics", params={"count_tokens": True})).json()["statistics"]
+    checked = (await client.post(f"{PATH}/1/validate", json={"checks": ["tokens"]})).json()
+
+    rendered = len("\nuser\nHi?\nassistant\nHo.") + 3  # bytes, and a special token where a turn begins or ends
+    spread = counted["token_distribution"]
+    assert (spread["min"], spread["max"] - spread["min"]) == (spread["total"] - spread["max"], len("Ho. " * 50) - 3)
+    assert abs(spread["min"] - rendered) <= 3
+    assert [(one["line"], one["rule"]) for one in checked["findings"]] == [(2, "too_many_tokens")]
+    assert (checked["valid"], checked["checks"]) == (1, ["tokens"])
 
 
 FORMATS = {

@@ -48,7 +48,7 @@ class _Tally:
 def validate(job: Mapping[str, Any]) -> dict[str, Any]:
     """What a quality log keeps. The score is the mean quality of all samples; an invalid one counts 0."""
     source, wanted = Source.of(job), frozenset(job["checks"])
-    tokenizer = chat_tokenizer(Path(job["tokenizer"])) if "tokens" in wanted else None
+    tokenizer: Any = chat_tokenizer(Path(job["tokenizer"])) if "tokens" in wanted else None
     tally = _Tally()
     with TextFile() as texts:
         checks = _Checks(wanted, tokenizer, job["max_tokens"], texts, tally)

@@ -21,7 +21,7 @@ def statistics(job: Mapping[str, Any]) -> dict[str, Any]:
     """Masked examples of the first samples; with `count_tokens` the lengths of all in tokens of the base model."""
     source = Source.of(job)
     examples: list[dict[str, str]] = []
-    tokenizer = chat_tokenizer(Path(job["tokenizer"])) if job["count_tokens"] else None
+    tokenizer: Any = chat_tokenizer(Path(job["tokenizer"])) if job["count_tokens"] else None
     lengths: list[int] = []
     for found in samples(source, format_in(source)):
         if not isinstance(found, Sample):

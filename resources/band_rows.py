@@ -4,6 +4,7 @@ Hashes lie anywhere in the table, so that a few rows more would rewrite as many 
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -114,7 +115,9 @@ def _in_table(connection: Connection, hashes: NDArray[np.int64]) -> Members:
     if connection.execute(select(bands.c.hash).limit(1)).first() is None:
         return NOBODY
     query = select(bands.c.hash, bands.c.seq).where(among(connection, bands.c.hash, hashes.tolist()))
-    found = np.array(connection.execute(query).all(), np.int64).reshape(-1, 2)
+    rows = connection.execute(query).all()
+    # not np.array, which asks every row for what else it might be
+    found = np.fromiter(chain.from_iterable(rows), np.int64, 2 * len(rows)).reshape(-1, 2)
     return Members(found[:, 0], found[:, 1]).in_order()
 
 

@@ -1,7 +1,5 @@
 """raw_conversations: the version claims everything eligible that waits."""
 
-from collections import Counter
-
 import dagster as dg
 
 from assets.step import POOL, step
@@ -16,17 +14,16 @@ def raw_conversations(
 ) -> dg.MaterializeResult:
     """The conversations this version is made of: all that were eligible and in no version when it began."""
     with step(context, store, settings, begins=True) as claim:
-        rows = [stored.conversation for stored in store.versions.rows(claim.n)]
+        origins, users = store.versions.origins(claim.n), store.versions.users(claim.n)
+        held = sum(number for _, _, number in origins)
         counts = store.conversations.counts()
-        context.log.info("v%d, attempt %d, holds %d conversations", claim.n, claim.attempt, len(rows))
-    by_origin = Counter((c.source, c.provenance) for c in rows)
-    origins = [[source, provenance, n] for (source, provenance), n in by_origin.most_common()]
+        context.log.info("v%d, attempt %d, holds %d conversations", claim.n, claim.attempt, held)
     return dg.MaterializeResult(
         metadata={
             "version": claim.n,
             "attempt": claim.attempt,
-            "conversations": len(rows),
-            "users": len({c.user_id for c in rows if c.user_id}),
+            "conversations": held,
+            "users": users,
             "captured_so_far": counts.total,
             "filtered_out_so_far": counts.filtered_out,
             "eligible_so_far": counts.eligible,

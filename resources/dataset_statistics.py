@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from core.drift import Drift, drift
@@ -28,7 +29,8 @@ def connect(folder: Path) -> Any:
     """A DuckDB connection with the view `dataset`: one row a conversation, lengths in place of text."""
     import duckdb
 
-    connection = duckdb.connect(config={"memory_limit": MEMORY, "threads": 2, "preserve_insertion_order": False})
+    limits = {"memory_limit": MEMORY, "threads": 2, "temp_directory": gettempdir()}
+    connection = duckdb.connect(config={**limits, "preserve_insertion_order": False})
     files = [(side, folder / file_of(side)) for side in SIDES if (folder / file_of(side)).is_file()]
     sides = " UNION ALL BY NAME ".join(
         f"SELECT '{side}' AS side, * FROM read_parquet({_quoted(str(path))})"  # noqa: S608 - names of our own

@@ -36,3 +36,10 @@ def _masked(connection: Connection, n: int) -> Counter[str]:
     for row in connection.execute(select(_c.personal).where(_c.version == n, _c.personal.is_not(None), with_some)):
         kinds.update(row.personal.keys())
     return kinds
+
+
+def origins(connection: Connection, n: int) -> list[tuple[str, str, int]]:
+    """Source and provenance of the conversations of a version, and how many, most first."""
+    number = func.count()
+    query = select(_c.source, _c.provenance, number).where(_c.version == n).group_by(_c.source, _c.provenance)
+    return [(row[0], row[1], row[2]) for row in connection.execute(query.order_by(number.desc(), _c.source))]

@@ -15,6 +15,7 @@ from resources.database import Database
 from resources.endings import abandon_version, conclude_version, fail_version
 from resources.event_rows import write_event
 from resources.screening_caps import apply_caps_to_version
+from resources.screening_counts import origins
 from resources.screening_rows import Screened, Standing, screened_with, write_decisions, write_units
 from resources.setting_store import SettingStore
 from resources.store_errors import AttemptsExhausted, NotAllowed
@@ -71,6 +72,15 @@ class Versions:
         """The conversations of a version, in their order."""
         query = with_texts().where(conversations.c.version == n).order_by(conversations.c.seq)
         return [stored(row) for row in self._database.read(lambda c: c.execute(query).all())]
+
+    def origins(self, n: int) -> list[tuple[str, str, int]]:
+        """Source and provenance of the conversations of a version, and how many, most first."""
+        return self._database.read(lambda c: origins(c, n))
+
+    def users(self, n: int) -> int:
+        """How many users wrote the conversations of a version."""
+        query = select(func.count(conversations.c.user_id.distinct())).where(conversations.c.version == n)
+        return int(self._database.read(lambda c: c.execute(query).scalar_one()))
 
     def begin_screening(self, claim: Claim, rules: Mapping[str, Any]) -> None:
         """Note the rules; what was screened under others is to be screened again."""

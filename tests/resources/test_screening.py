@@ -293,3 +293,19 @@ def test_how_near_a_near_duplicate_is_can_be_set(sqlite_store: Store, threshold:
     query = select(conversations.c.cluster)
     found = sqlite_store.database.read(lambda c: c.execute(query).scalars().all())
     assert len(set(found)) == clusters
+
+
+@pytest.mark.postgres
+def test_a_version_is_screened_the_same_on_both_databases(
+    postgres_store: Store, sqlite_store: Store, tmp_path: Path
+) -> None:
+    mail = conversation(90, reply="Write to ann@example.com, please.")
+    batch = [*numbered(0, 30), *alike(30, 40, "ann"), mail, mail.model_copy(update={"id": "again", "user_id": "x"})]
+    manifests = []
+    for store, name in ((postgres_store, "postgres"), (sqlite_store, "sqlite")):
+        claim = claimed(store, batch)
+        manifests.append(make_dataset(store, claim, tmp_path / name, replace(SCREENER, piece=7)))
+        assert make_dataset(store, claim, tmp_path / name, SCREENER) == manifests[-1]
+    assert manifests[0] == manifests[1]
+    assert rejections(manifests[0]).keys() >= {"cap_cluster"}
+    assert manifests[0].counts["masked.email"] == 1

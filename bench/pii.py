@@ -18,7 +18,7 @@ from rich.table import Table
 
 from bench.peers import environment
 from bench.pii_score import Found, Score, score
-from bench.pii_turns import STRUCTURED, Turn, turns
+from bench.pii_turns import STRUCTURED, Turn, replies, turns
 from bench.report import RESULTS, Figure, Report, Target
 from core.pii import PII_VERSION, find
 from resources.settings import ROOT
@@ -47,21 +47,24 @@ THEIRS = frozenset(ENTITIES.values())
 THRESHOLDS = (0.0, 0.05, 0.1, 0.3, 0.4, 0.5, 0.6, 0.85)
 
 
-def ours(given: Sequence[Turn]) -> tuple[list[list[Found]], float]:
+def ours(texts: Sequence[str]) -> tuple[list[list[Found]], float]:
     """What `find` finds, and the processor seconds of it."""
     find("warm 010-1234-5678")
     started = time.process_time()
-    found = [find(turn.text) for turn in given]
+    found = [find(text) for text in texts]
     seconds = time.process_time() - started
     return [[(one.kind, one.start, one.end) for one in each] for each in found], seconds
 
 
-def presidio(given: Sequence[Turn], folder: Path) -> dict[str, Any]:
-    """The same turns in its own environment and process, one after the other as ours."""
+def presidio(given: Sequence[Turn], answers: Sequence[str], folder: Path) -> dict[str, Any]:
+    """The same turns and replies in its own environment and process, one after the other as ours."""
     python = environment("presidio")
     folder.mkdir(parents=True, exist_ok=True)
     asked, answered = folder / "pii-turns.jsonl", folder / "pii-presidio.json"
-    lines = [json.dumps({"text": turn.text, "language": turn.language}) for turn in given]
+    lines = [
+        json.dumps({"text": turn.text, "reply": reply, "language": turn.language})
+        for turn, reply in zip(given, answers, strict=True)
+    ]
     asked.write_text("\n".join(lines), encoding="utf-8")
     subprocess.run([python, "bench/peer_presidio.py", asked, answered], check=True, stderr=subprocess.DEVNULL)
     answer: dict[str, Any] = json.loads(answered.read_text(encoding="utf-8"))
@@ -84,8 +87,9 @@ def _f1(result: Score) -> float:
 
 
 def figures(
-    mine: Score, fresh: Score, theirs: Mapping[str, Score], rows_per_second: float, peer_rows_per_second: float
+    mine: Score, fresh: Score, theirs: Mapping[str, Score], rows: tuple[float, float], turns: tuple[float, float]
 ) -> list[Figure]:
+    """`rows` and `turns` are what we and Presidio look through in a second, with and without a reply to each turn."""
     korean, name = theirs["korean"], "Presidio"
     of_all = [
         Figure("recall", mine.recall(STRUCTURED), "", korean.recall(STRUCTURED), name, RECALL),
@@ -93,8 +97,9 @@ def figures(
         Figure("recall, wordings held back", fresh.recall(STRUCTURED), target=RECALL),
         Figure("precision, wordings held back", fresh.precision(STRUCTURED), target=PRECISION),
     ]
-    speed = Figure("turns a second", rows_per_second, "", peer_rows_per_second, name, SPEED)
-    return [*of_all, speed, *(_of_kind(kind, mine, korean) for kind in KINDS)]
+    speed = Figure("rows a second: a turn and its reply", rows[0], "", rows[1], name, SPEED)
+    alone = Figure("such turns alone a second", turns[0], "", turns[1], name)
+    return [*of_all, speed, alone, *(_of_kind(kind, mine, korean) for kind in KINDS)]
 
 
 def _of_kind(kind: str, mine: Score, theirs: Score) -> Figure:
@@ -127,9 +132,11 @@ def _both(result: Score, kinds: Sequence[str], is_ours: bool) -> str:
 
 def main() -> int:
     seen, held_back = turns(SEEN, TURNS), turns(HELD_BACK, TURNS, held_back=True)
-    found, seconds = ours(seen)
-    mine, fresh = score(seen, found), score(held_back, ours(held_back)[0])
-    answer = presidio(seen, RESULTS)
+    answers = replies(seen, SEEN)
+    found, seconds = ours([turn.text for turn in seen])
+    _, more = ours(answers)
+    mine, fresh = score(seen, found), score(held_back, ours([turn.text for turn in held_back])[0])
+    answer = presidio(seen, answers, RESULTS)
     best = {name: at_its_best(seen, each["found"]) for name, each in answer.items()}
     theirs = {name: result for name, (_, result) in best.items()}
     Console(width=120).print(shown(mine, fresh, theirs))
@@ -137,7 +144,9 @@ def main() -> int:
     print(
         f"{TURNS} turns of seed {SEEN}, as many of seed {HELD_BACK}; Presidio at its best score threshold: {thresholds}"
     )
-    speeds = TURNS / seconds, TURNS / answer["korean"]["seconds"]
+    peer = answer["korean"]
+    rows = TURNS / (seconds + more), TURNS / (peer["seconds"] + peer["reply_seconds"])
+    alone = TURNS / seconds, TURNS / peer["seconds"]
     details = {
         "pii_version": PII_VERSION,
         "thresholds": {name: limit for name, (limit, _) in best.items()},
@@ -146,7 +155,7 @@ def main() -> int:
         "presidio": {n: {k: [r.recall([k]), r.precision([k])] for k in KINDS} for n, r in theirs.items()},
         "presidio_turns_a_second": {name: TURNS / each["seconds"] for name, each in answer.items()},
     }
-    return Report("pii", figures(mine, fresh, theirs, *speeds), details).finish()
+    return Report("pii", figures(mine, fresh, theirs, rows, alone), details).finish()
 
 
 if __name__ == "__main__":

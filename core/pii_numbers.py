@@ -18,6 +18,7 @@ from core.pii_kinds import ALL, Hit, Text
 
 # Hangul is \w, so \b never stands between a number and the particle after it: boundaries are digits, here as below.
 _RUN = re.compile(r"\d(?:[ \t\-.()/~_]{0,3}\d){6,}")
+_DIGITS = re.compile(r"\d+")
 _SEEN_BEFORE = 3  # +, ( and a space belong to a number
 _SEEN_BEYOND = 3  # less than what would reach into the next run
 _GAP = r"[ \t]{0,2}[-./~_]?[ \t]{0,2}"
@@ -93,11 +94,11 @@ def numbers(text: Text, kinds: Collection[str]) -> Iterator[Hit]:
         start, end = max(first - _SEEN_BEFORE, 0), min(last + _SEEN_BEYOND, len(text.plain))
         digits = last - first if run[0].isdecimal() else sum(map(str.isdigit, run[0]))
         needs_no_name = _NEEDS_NO_NAME if digits == last - first and _formless(text, run) else _WORST
-        whole = _WORST
+        only, whole = _BY_SHAPE.get(tuple(map(len, _DIGITS.findall(run[0])))), _WORST
         for _, least, best, detector in tried:
             if whole < best or best > needs_no_name:
                 break
-            if digits >= least:
+            if digits >= least and (only is None or detector in only):
                 for hit in detector(text, start, end):
                     yield hit
                     if hit.start <= first and last <= hit.end:
@@ -278,3 +279,21 @@ _IN_RUNS: tuple[InRun, ...] = (
     (frozenset({"business_number"}), 10, 21, _business),
     (frozenset({"phone"}), 7, 22, _phone),
 )
+# what a run of groups of these many digits can only be; of other shapes it may be anything, or several
+_BY_SHAPE: dict[tuple[int, ...], frozenset[Detector]] = {
+    shape: frozenset({_iban, _account, *others})
+    for shape, others in (
+        ((6, 7), {_rrn, _business}),
+        ((4, 4, 4, 4), {_card}),
+        ((4, 6, 5), {_card}),
+        ((2, 2, 6, 2), {_licence}),
+        ((3, 2, 4), {_ssn, _phone}),
+        ((3, 2, 5), {_business, _phone}),
+        ((3, 4, 4), {_phone}),
+        ((3, 3, 4), {_phone}),
+        ((2, 4, 4), {_phone}),
+        ((2, 3, 4), {_phone}),
+        ((2, 2, 4, 4), {_phone}),
+        ((1, 3, 3, 4), {_phone}),
+    )
+}

@@ -40,7 +40,7 @@ _LONG = re.compile(r"[A-Za-z0-9_\-.+/=]{14}")
 _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_LINES = re.compile(r"(?:[A-Za-z0-9+/=:,\- \\]*(?:\r?\n|\\n|$))*")
-_IN_URL = re.compile(r"://[^\s/:@\"'<>]{1,128}:([^\s/\"'<>]{3,128})@(?=[A-Za-z0-9])")
+_IN_URL = re.compile(r"://[^\s/:@\"'<>\0]{1,128}:([^\s/\"'<>\0]{3,128})@(?=[A-Za-z0-9])")
 _BEARER = re.compile(r"\bbearer\s+([a-z0-9._~+/-]{20,}=*)", re.IGNORECASE)
 
 # names in lower case; a key is a secret only where it is said to what
@@ -70,7 +70,7 @@ _SOME = r"[\"'`]?(?P<value>[^\s\"'`,;<>{}()\[\]|]{6,512})"
 _GIVEN = re.compile(rf"[\"'`]?\s{{0,3}}(?:=>|:=|=|:|은|는|이|가|\bis\b)\s{{0,3}}{_SOME}", re.IGNORECASE)
 _LISTED = re.compile(rf"[\"'`]?(?: ?[|,] ?| - ){_SOME}")
 _RIGHT_BEHIND = re.compile(rf"(?<=[가-힣]) ?{_SOME}")
-_LISTED_LEAST = 20
+_SHORTEST, _LISTED_LEAST = 6, 20
 # chance makes a half of them capitals, nameLikeThis a sixth, NAME_LIKE_THIS all
 _FEWEST_CAPITALS, _MOST_CAPITALS = 0.28, 0.75
 _A_VALUE = re.compile(r"[A-Za-z0-9_\-./+=~!@#$%^&*?:]+")
@@ -143,7 +143,7 @@ def _assigned(text: Text) -> Iterator[Hit]:
 
 def _looks_secret(value: str, password: bool) -> bool:
     """A password mixes letters with digits; a token is long as well, or has capitals where no name would."""
-    if _IN_CODE.match(value) or not (password or _TOKEN.fullmatch(value)):
+    if len(value) < _SHORTEST or _IN_CODE.match(value) or not (password or _TOKEN.fullmatch(value)):
         return False
     if any(c.isdigit() for c in value) and any(c.isalpha() for c in value):
         return True

@@ -98,11 +98,11 @@ async def test_deleting_takes_the_file_and_keeps_the_row(client: httpx.AsyncClie
     assert (await client.delete(f"{PATH}/1")).status_code == 204
 
 
-@pytest.mark.parametrize("id", ["7", "0", "-1", str(10**30), str(2**63)])
-async def test_an_unknown_number_is_not_found(client: httpx.AsyncClient, id: str) -> None:
-    for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/stats")):
-        answer = await client.request(method, f"{PATH}/{id}{path}")
-        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+async def test_an_unknown_number_is_not_found(client: httpx.AsyncClient) -> None:
+    for id in ("7", "0", "-1", str(10**30), str(2**63)):
+        for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/stats")):
+            answer = await client.request(method, f"{PATH}/{id}{path}")
+            assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found"), (id, method, path)
     assert (await client.get(f"{PATH}/seven")).status_code == 422
 
 

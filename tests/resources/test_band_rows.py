@@ -3,11 +3,12 @@ from typing import TypeVar
 
 import numpy as np
 import pytest
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, text, update
 
 from core.duplicates import text_of
 from core.shingles import shingles
 from resources import band_rows, near_duplicates, signatures
+from resources.among import among
 from resources.band_rows import BandRows, forget_bands
 from resources.bands import MemoryBands
 from resources.conversation_rows import conversation_of, with_texts
@@ -172,3 +173,12 @@ def test_the_same_signature_makes_nothing_again(store: Store) -> None:
     store.database.write(lambda c: BandRows(c).prepare(lambda seqs: {}))
     assert stored_members(store) == {(1, 1)}
     assert store.database.read(lambda c: c.execute(select(func.count()).select_from(band_signature)).scalar_one()) == 1
+
+
+def test_sqlite_looks_hashes_up_and_does_not_read_the_table(sqlite_store: Store) -> None:
+    def explain(connection: Connection) -> str:
+        query = select(bands).where(among(connection, bands.c.hash, [1, -2]))
+        sql = query.compile(connection, compile_kwargs={"literal_binds": True})
+        return " | ".join(str(row[-1]) for row in connection.execute(text(f"EXPLAIN QUERY PLAN {sql}")))
+
+    assert "SEARCH bands USING PRIMARY KEY (hash=?)" in sqlite_store.database.read(explain)

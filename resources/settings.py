@@ -179,7 +179,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=MIB, ge=1024, le=2**30, description="Largest request body")
     max_import_bytes: int = Field(default=64 * MIB, ge=1024, le=2**32, description="Largest body of a bulk import")
     max_upload_bytes: int = Field(
-        default=100 * MIB, ge=1024, le=2**32, description="Largest file of an uploaded dataset"
+        default=100 * MIB, ge=1024, le=100 * MIB, description="Largest file of an uploaded dataset"
     )
     default_max_tokens: int = Field(
         default=256, ge=1, le=1_048_576, description="Reply length when the client names none"

@@ -172,10 +172,13 @@ class Database:
             raise StoreUnavailable(f"Expected an answer from {self._where()}, found: {found[0]}") from error
 
 
+# one encoder for all: to make one costs more than most values
+to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
 _OPTIONS: dict[str, Any] = {
     # parameters are people's words: they belong in no error message and no log
     "hide_parameters": True,
-    "json_serializer": json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode,
+    "json_serializer": to_json,
     "json_deserializer": json.loads,
 }
 

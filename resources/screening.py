@@ -106,10 +106,9 @@ def screen_version(store: Store, claim: Claim, screener: Screener) -> None:
     gate = GatePrompts(read_set(GENERAL))
     for piece in _pieces(store, claim.n, screener):
         judged = [judge(one, screener.max_tokens, gate) for one in piece]
-        standing = store.versions.screen(
-            claim,
-            partial(decide, n=claim.n, piece=piece, judged=judged, standing=standing, threshold=screener.near),
-        )
+        work = partial(decide, n=claim.n, piece=piece, judged=judged, standing=standing)
+        work = partial(work, threshold=screener.near, recognise=screener.recognise)
+        standing = store.versions.screen(claim, work)
     store.versions.cap(claim, screener.caps)
 
 

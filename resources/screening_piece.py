@@ -90,11 +90,12 @@ def decide(
     judged: Sequence[Examined],
     standing: Standing,
     threshold: float,
+    recognise: Recogniser | None,
 ) -> Screened:
     """Find what is alike, and place on sides; what it learns of near-duplicates it writes, all else it returns."""
     judged = _without_duplicates(connection, n, piece, judged)
     good = [one for one, examined in zip(piece, judged, strict=True) if examined.accepted]
-    near = NearDuplicates(BandRows(connection), partial(_texts, connection), threshold)
+    near = NearDuplicates(BandRows(connection), partial(_texts, connection, recognise), threshold)
     alike = near.place([(one.seq, text_of(one.conversation)) for one in good])
     placing, sides = _place(connection, good, alike, standing)
     decided = [
@@ -141,14 +142,14 @@ def _without_duplicates(
     return result
 
 
-def _texts(connection: Connection, seqs: Sequence[int]) -> dict[int, str]:
+def _texts(connection: Connection, recognise: Recogniser | None, seqs: Sequence[int]) -> dict[int, str]:
     """Texts of conversations placed earlier, as they were compared then."""
-    return {row.seq: text_of(_masked(row)) for row in rows_of.texts_of(connection, seqs)}
+    return {row.seq: text_of(_masked(row, recognise)) for row in rows_of.texts_of(connection, seqs)}
 
 
-def _masked(row: Row[Any]) -> Conversation:
+def _masked(row: Row[Any], recognise: Recogniser | None) -> Conversation:
     conversation = rows_of.own_conversation(row)
-    return conversation if row.masked_hash is None else mask_personal(conversation)[0]
+    return conversation if row.masked_hash is None else mask_personal(conversation, recognise)[0]
 
 
 def _place(

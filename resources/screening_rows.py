@@ -12,6 +12,7 @@ from core.domain import trusted
 from core.rules import Finding
 from core.sides import Side
 from resources.among import among
+from resources.database import to_json
 from resources.tables import conversations, texts, units, versions
 
 NOT_SCREENED: Mapping[str, Any] = {
@@ -90,43 +91,37 @@ def screened_with(connection: Connection, n: int, rules: Mapping[str, Any]) -> N
 
 def write_decisions(connection: Connection, n: int, decided: Iterable[Decided]) -> None:
     """Store what was decided; a side, once stored, stays."""
-    values = [
-        {
-            "of_seq": one.seq,
-            "of_version": n,
-            "new_side": one.side,
-            "new_findings": [finding.model_dump() for finding in one.findings],
-            "new_rejected": any(finding.severity == "error" for finding in one.findings),
-            "new_cluster": one.cluster,
-            "new_tokens": one.tokens,
-            "new_language": one.language,
-            "new_quality": one.quality,
-            "new_parts": one.quality_parts,
-            "new_personal": one.personal or None,
-            "new_hash": one.masked_hash,
-        }
-        for one in decided
-    ]
+    values = [_values(one, n) for one in decided]
     if values:
-        connection.execute(_DECIDE, values)
+        # past SQLAlchemy's types, which cost three times what the database takes
+        mark = "?" if connection.dialect.name == "sqlite" else "%s"
+        connection.exec_driver_sql(_DECIDE.replace("?", mark), values)
 
 
-_DECIDE = (
-    update(conversations)
-    .where(_c.seq == bindparam("of_seq"), _c.version == bindparam("of_version"))
-    .values(
-        side=func.coalesce(_c.side, bindparam("new_side")),
-        findings=bindparam("new_findings", type_=_c.findings.type),
-        rejected=bindparam("new_rejected"),
-        cluster=bindparam("new_cluster"),
-        tokens=bindparam("new_tokens"),
-        language=bindparam("new_language"),
-        quality=bindparam("new_quality"),
-        quality_parts=bindparam("new_parts", type_=_c.quality_parts.type),
-        personal=bindparam("new_personal", type_=_c.personal.type),
-        masked_hash=bindparam("new_hash"),
+_DECIDE = """
+UPDATE conversations SET
+    side = coalesce(side, ?), findings = ?, rejected = ?, cluster = ?, tokens = ?, language = ?, quality = ?,
+    quality_parts = ?, personal = ?, masked_hash = ?
+WHERE seq = ? AND version = ?
+"""
+
+
+def _values(one: Decided, n: int) -> tuple[Any, ...]:
+    """In the order of `_DECIDE`."""
+    return (
+        one.side,
+        to_json([finding.model_dump() for finding in one.findings]) if one.findings else "[]",
+        any(finding.severity == "error" for finding in one.findings),
+        one.cluster,
+        one.tokens,
+        one.language,
+        one.quality,
+        to_json(one.quality_parts),
+        to_json(one.personal) if one.personal else None,
+        one.masked_hash,
+        one.seq,
+        n,
     )
-)
 
 
 def reject(connection: Connection, n: int, findings: Mapping[str, Finding]) -> None:

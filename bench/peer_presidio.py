@@ -1,4 +1,4 @@
-"""What Presidio finds in the turns of `bench.pii`, in its own environment: reads JSON lines, writes one JSON document.
+"""What Presidio finds in the turns of `bench.pii`, in its own environment: TURNS.jsonl TALK.jsonl ANSWER.json.
 
 Pattern recognisers on a blank spaCy pipeline, without any model of names: as they come for English, and with the
 Korean ones turned on, given Korean words to look for and Korean numbers to accept.
@@ -44,13 +44,13 @@ def analyzer(korean: bool) -> Any:
     registry.load_predefined_recognizers(languages=["en"])
     registry.recognizers = [one for one in registry.recognizers if "Spacy" not in type(one).__name__]
     if korean:
+        # all that know no country, and the American ones of kinds that we look for in Korean text too
         generic = (
-            predefined.CreditCardRecognizer,
-            predefined.EmailRecognizer,
-            predefined.IpRecognizer,
-            predefined.IbanRecognizer,
-            predefined.UsSsnRecognizer,
-        )
+            predefined.CreditCardRecognizer, predefined.CryptoRecognizer, predefined.DateRecognizer,
+            predefined.EmailRecognizer, predefined.IbanRecognizer, predefined.IpRecognizer,
+            predefined.MacAddressRecognizer, predefined.UrlRecognizer, predefined.UsBankRecognizer,
+            predefined.UsPassportRecognizer, predefined.UsSsnRecognizer,
+        )  # fmt: skip
         for make in generic:
             registry.add_recognizer(make(supported_language="ko"))
         registry.recognizers = [one for one in registry.recognizers if type(one).__name__ != "PhoneRecognizer"]
@@ -78,24 +78,27 @@ def analyzer(korean: bool) -> Any:
     return AnalyzerEngine(registry=registry, nlp_engine=_engine(), supported_languages=list(LANGUAGES))
 
 
-def run(turns: list[dict[str, str]], korean: bool) -> dict[str, Any]:
-    """Spans with their scores for every turn, and the seconds that turns and replies took, without the start."""
+def run(turns: list[dict[str, str]], talk: list[dict[str, str]], korean: bool) -> dict[str, Any]:
+    """Spans with their scores for every turn, and the seconds that turns and talk took, without the start."""
     engine = analyzer(korean)
     engine.analyze("warm 010-1234-5678", language="en")
-    found, seconds = _timed(engine, turns, "text", korean)
-    _, more = _timed(engine, turns, "reply", korean)
+    found, seconds = _timed(engine, turns, korean)
+    _, talk_seconds = _timed(engine, talk, korean)
     spans = [[(one.entity_type, one.start, one.end, one.score) for one in results] for results in found]
-    return {"seconds": seconds, "reply_seconds": more, "found": spans}
+    return {"seconds": seconds, "talk_seconds": talk_seconds, "found": spans}
 
 
-def _timed(engine: Any, turns: list[dict[str, str]], field: str, korean: bool) -> tuple[list[Any], float]:
+def _timed(engine: Any, turns: list[dict[str, str]], korean: bool) -> tuple[list[Any], float]:
     started = time.process_time()
-    found = [engine.analyze(turn[field], language=turn["language"] if korean else "en") for turn in turns]
+    found = [engine.analyze(turn["text"], language=turn["language"] if korean else "en") for turn in turns]
     return found, time.process_time() - started
 
 
+def _read(path: str) -> list[dict[str, str]]:
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
 if __name__ == "__main__":
-    lines = Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()
-    given = [json.loads(line) for line in lines]
-    answer = {name: run(given, korean) for name, korean in (("default", False), ("korean", True))}
-    Path(sys.argv[2]).write_text(json.dumps(answer), encoding="utf-8")
+    turns, talk = _read(sys.argv[1]), _read(sys.argv[2])
+    answer = {name: run(turns, talk, korean) for name, korean in (("default", False), ("korean", True))}
+    Path(sys.argv[3]).write_text(json.dumps(answer), encoding="utf-8")

@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -18,9 +19,10 @@ from rich.table import Table
 
 from bench.peers import environment
 from bench.pii_score import Found, Score, score
-from bench.pii_turns import STRUCTURED, Turn, replies, turns
+from bench.pii_turns import STRUCTURED, Turn, turns
 from bench.report import RESULTS, Figure, Report, Target
 from core.pii import PII_VERSION, find
+from deploy.corpus import load, rows
 from resources.settings import ROOT
 
 TURNS = 6000
@@ -56,19 +58,28 @@ def ours(texts: Sequence[str]) -> tuple[list[list[Found]], float]:
     return [[(one.kind, one.start, one.end) for one in each] for each in found], seconds
 
 
-def presidio(given: Sequence[Turn], answers: Sequence[str], folder: Path) -> dict[str, Any]:
-    """The same turns and replies in its own environment and process, one after the other as ours."""
+def real_talk() -> list[list[str]]:
+    """The texts of each of the demo's conversations, which people wrote: what a dataset is made of."""
+    said = rows(load())
+    return [[*(message["content"] for message in one["messages"]), one["reply"]] for one in said]
+
+
+def presidio(given: Sequence[Turn], talk: Sequence[str], folder: Path) -> dict[str, Any]:
+    """The same turns and talk in its own environment and process, one after the other as ours."""
     python = environment("presidio")
     folder.mkdir(parents=True, exist_ok=True)
-    asked, answered = folder / "pii-turns.jsonl", folder / "pii-presidio.json"
-    lines = [
-        json.dumps({"text": turn.text, "reply": reply, "language": turn.language})
-        for turn, reply in zip(given, answers, strict=True)
-    ]
-    asked.write_text("\n".join(lines), encoding="utf-8")
-    subprocess.run([python, "bench/peer_presidio.py", asked, answered], check=True, stderr=subprocess.DEVNULL)
+    asked = _written(folder / "pii-turns.jsonl", [(turn.text, turn.language) for turn in given])
+    more = _written(folder / "pii-talk.jsonl", [(text, "ko" if re.search("[가-힣]", text) else "en") for text in talk])
+    answered = folder / "pii-presidio.json"
+    subprocess.run([python, "bench/peer_presidio.py", asked, more, answered], check=True, stderr=subprocess.DEVNULL)
     answer: dict[str, Any] = json.loads(answered.read_text(encoding="utf-8"))
     return answer
+
+
+def _written(path: Path, texts: Sequence[tuple[str, str]]) -> Path:
+    lines = [json.dumps({"text": text, "language": language}) for text, language in texts]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
 
 
 def at_its_best(given: Sequence[Turn], found: Sequence[Sequence[Sequence[Any]]]) -> tuple[float, Score]:
@@ -87,9 +98,9 @@ def _f1(result: Score) -> float:
 
 
 def figures(
-    mine: Score, fresh: Score, theirs: Mapping[str, Score], rows: tuple[float, float], turns: tuple[float, float]
+    mine: Score, fresh: Score, theirs: Mapping[str, Score], per_row: tuple[float, float], per_turn: tuple[float, float]
 ) -> list[Figure]:
-    """`rows` and `turns` are what we and Presidio look through in a second, with and without a reply to each turn."""
+    """`per_row` of real talk and `per_turn` of ours are what we and Presidio look through in a second."""
     korean, name = theirs["korean"], "Presidio"
     of_all = [
         Figure("recall", mine.recall(STRUCTURED), "", korean.recall(STRUCTURED), name, RECALL),
@@ -97,8 +108,8 @@ def figures(
         Figure("recall, wordings held back", fresh.recall(STRUCTURED), target=RECALL),
         Figure("precision, wordings held back", fresh.precision(STRUCTURED), target=PRECISION),
     ]
-    speed = Figure("rows a second: a turn and its reply", rows[0], "", rows[1], name, SPEED)
-    alone = Figure("such turns alone a second", turns[0], "", turns[1], name)
+    speed = Figure("rows a second: real conversations", per_row[0], "", per_row[1], name, SPEED)
+    alone = Figure("turns a second: four in five hold numbers", per_turn[0], "", per_turn[1], name)
     return [*of_all, speed, alone, *(_of_kind(kind, mine, korean) for kind in KINDS)]
 
 
@@ -132,11 +143,12 @@ def _both(result: Score, kinds: Sequence[str], is_ours: bool) -> str:
 
 def main() -> int:
     seen, held_back = turns(SEEN, TURNS), turns(HELD_BACK, TURNS, held_back=True)
-    answers = replies(seen, SEEN)
+    talk = real_talk()
+    texts = [text for one in talk for text in one]
     found, seconds = ours([turn.text for turn in seen])
-    _, more = ours(answers)
+    _, talk_seconds = ours(texts)
     mine, fresh = score(seen, found), score(held_back, ours([turn.text for turn in held_back])[0])
-    answer = presidio(seen, answers, RESULTS)
+    answer = presidio(seen, texts, RESULTS)
     best = {name: at_its_best(seen, each["found"]) for name, each in answer.items()}
     theirs = {name: result for name, (_, result) in best.items()}
     Console(width=120).print(shown(mine, fresh, theirs))
@@ -145,7 +157,7 @@ def main() -> int:
         f"{TURNS} turns of seed {SEEN}, as many of seed {HELD_BACK}; Presidio at its best score threshold: {thresholds}"
     )
     peer = answer["korean"]
-    rows = TURNS / (seconds + more), TURNS / (peer["seconds"] + peer["reply_seconds"])
+    per_row = len(talk) / talk_seconds, len(talk) / peer["talk_seconds"]
     alone = TURNS / seconds, TURNS / peer["seconds"]
     details = {
         "pii_version": PII_VERSION,
@@ -155,7 +167,7 @@ def main() -> int:
         "presidio": {n: {k: [r.recall([k]), r.precision([k])] for k in KINDS} for n, r in theirs.items()},
         "presidio_turns_a_second": {name: TURNS / each["seconds"] for name, each in answer.items()},
     }
-    return Report("pii", figures(mine, fresh, theirs, rows, alone), details).finish()
+    return Report("pii", figures(mine, fresh, theirs, per_row, alone), details).finish()
 
 
 if __name__ == "__main__":

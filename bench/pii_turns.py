@@ -96,12 +96,6 @@ def turns(seed: int, count: int, *, held_back: bool = False) -> list[Turn]:
     return [_turn(rng, held_back) for _ in range(count)]
 
 
-def replies(given: Sequence[Turn], seed: int) -> list[str]:
-    """An ordinary reply to each, without anything to find: together they are a row of a dataset."""
-    rng = Random(seed)  # noqa: S311 (a test set, no secret)
-    return [" ".join(rng.sample(WORDINGS["chat"][turn.language], rng.randint(1, 4))) for turn in given]
-
-
 def _turn(rng: Random, held_back: bool) -> Turn:
     carrier = rng.choice(CARRIERS)
     roll, text = rng.random(), _Text()

@@ -4,22 +4,23 @@ import re
 
 from core.pii_kinds import Text
 
-# Group | the words that name this kind, in lower case. Where none can begin, which is nearly everywhere, the first line
-# says so at once: Latin words begin after no letter, so that a smartphone names no number.
+# Group | the words that name this kind, in lower case; Korean ones in groups with a 1. Where none can begin, which is
+# nearly everywhere, the first letter says so at once: Latin words begin after no letter, so a smartphone names nothing.
 _NAME = (
-    r"(?=[주민외등법운면여패사카결비세전연휴핸폰팩번문계예입송이은뱅새우통환메]|[a-fhilmprstvw](?<![a-z].))(?:"
-    r"(?P<rrn>주민|민증|외국인\s?등록|등록\s?증|resident|\brrn\b|\balien|foreigner|\barc\b)"
-    r"|(?P<corporate>법인\s?(?:등록)?\s?번호|corporate registration)"
-    r"|(?P<driver_licence>운전|면허|driver|driving|licen[cs]e|\bdl\b)"
-    r"|(?P<passport>여권|passport|패스포트)"
-    r"|(?P<ssn>social|\bssn\b|사회보장)"
-    r"|(?P<card>카드|(?:master|credit|debit)?card|visa|amex|결제|payment|charge)"
-    r"|(?P<business_number>사업자|business[ _](?:registration|reg|number|no)|\bbrn\b|세금계산서)"
-    r"|(?P<phone>전화|연락|휴대|핸드폰|폰\s?번호|팩스|번호로|phone|\btel\b|mobile|\bcell\b|whatsapp|\bfax\b|\bdial\b|카톡|문자"
-    r"|call\s+(?:me|us|him|her|them)|(?:reach|text|ring)\s+(?:me|us|him|her)|contact|hotline)"
-    r"|(?P<bank_account>계좌|예금주|입금|송금|이체|은행|뱅크|새마을금고|우체국|통장|환불|\b(?:bank|account|acct|a/c|iban|deposit)\b"
-    r"|account_?(?:no|num)|bank_)"
-    r"|(?P<other>메일|e-?mail|주소|address|api[_ ]?key|\bip\b|비밀번호|password))"
+    r"(?:(?=[주민외등법운면여패사카결세전연휴핸폰팩번문계예입송이은뱅새우통환메비])(?:"
+    r"(?P<rrn1>주민|민증|외국인\s?등록|등록\s?증)|(?P<corporate1>법인\s?(?:등록)?\s?번호)|(?P<driver_licence1>운전|면허)"
+    r"|(?P<passport1>여권|패스포트)|(?P<ssn1>사회보장)|(?P<card1>카드|결제)|(?P<business_number1>사업자|세금계산서)"
+    r"|(?P<phone1>전화|연락|휴대|핸드폰|폰\s?번호|팩스|번호로|카톡|문자)"
+    r"|(?P<bank_account1>계좌|예금주|입금|송금|이체|은행|뱅크|새마을금고|우체국|통장|환불)|(?P<other1>메일|주소|비밀번호))"
+    r"|(?=[a-fhilmprstvw](?<![a-z].))(?:"
+    r"(?P<rrn>resident|\brrn\b|\balien|foreigner|\barc\b)|(?P<corporate>corporate registration)"
+    r"|(?P<driver_licence>driver|driving|licen[cs]e|\bdl\b)|(?P<passport>passport)|(?P<ssn>social|\bssn\b)"
+    r"|(?P<card>(?:master|credit|debit)?card|visa|amex|payment|charge)"
+    r"|(?P<business_number>business[ _](?:registration|reg|number|no)|\bbrn\b)"
+    r"|(?P<phone>phone|\btel\b|mobile|\bcell\b|whatsapp|\bfax\b|\bdial\b|call\s+(?:me|us|him|her|them)"
+    r"|(?:reach|text|ring)\s+(?:me|us|him|her)|contact|hotline)"
+    r"|(?P<bank_account>\b(?:bank|account|acct|a/c|iban|deposit)\b|account_?(?:no|num)|bank_)"
+    r"|(?P<other>e-?mail|address|api[_ ]?key|\bip\b|password)))"
 )
 _FIRST, _LAST = re.compile(_NAME), re.compile(rf"(?s:.*){_NAME}")  # .* goes to the end and looks back from there
 _BEFORE, _AFTER = 36, 14
@@ -62,13 +63,17 @@ def name_before(lower: str, start: int) -> str:
     between = lower[name.end() : start]
     if len(between) >= _USED and (sum(map(str.isdigit, between)) >= _USED or _ENDED.search(between)):
         return ""
-    return "" if "@" in between else name.lastgroup or ""
+    return "" if "@" in between else _kind(name)
 
 
 def _name_after(lower: str, end: int) -> str:
     line = lower.find("\n", end, end + _AFTER)
     name = _FIRST.search(lower, end, line if line >= 0 else end + _AFTER)
-    return name.lastgroup or "" if name else ""
+    return _kind(name) if name else ""
+
+
+def _kind(name: re.Match[str]) -> str:
+    return (name.lastgroup or "").rstrip("1")
 
 
 def is_near(text: Text, words: re.Pattern[str], start: int, end: int) -> bool:

@@ -1,6 +1,8 @@
 """The kinds of personal data, and one place where some was found."""
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterator
+from operator import attrgetter
 from typing import NamedTuple
 
 # a person can be named by one of these alone: masked before anything is stored
@@ -42,6 +44,9 @@ class Hit(NamedTuple):
     rank: int
 
 
+_start = attrgetter("start")
+
+
 def without_overlaps(hits: Collection[Hit]) -> Iterator[PersonalData]:
     """In the order of the text; the better rank wins, then the longer, then the earlier."""
     if len(hits) == 1:
@@ -50,7 +55,9 @@ def without_overlaps(hits: Collection[Hit]) -> Iterator[PersonalData]:
         return
     kept: list[Hit] = []
     for hit in sorted(hits, key=lambda hit: (hit.rank, hit.start - hit.end, hit.start)):
-        if all(hit.end <= other.start or other.end <= hit.start for other in kept):
-            kept.append(hit)
-    for hit in sorted(kept, key=lambda hit: hit.start):
+        # what is kept lies apart, so that only its neighbours can overlap: a text may hold very many
+        at = bisect_left(kept, hit.start, key=_start)
+        if (at == len(kept) or hit.end <= kept[at].start) and (at == 0 or kept[at - 1].end <= hit.start):
+            kept.insert(at, hit)
+    for hit in kept:
         yield PersonalData(hit.kind, hit.start, hit.end, hit.certain)

@@ -118,11 +118,15 @@ def secrets(text: Text) -> Iterator[Hit]:
 
 def _private_keys(plain: str) -> Iterator[Hit]:
     """To their end, or as far as a key without one goes."""
+    reached = 0
     for begin in _PEM.finditer(plain):
+        if begin.start() < reached:
+            continue  # a part of the key before: looked at again for each, a long text would take hours
         lines = _PEM_LINES.match(plain, begin.end())
         end = lines.end() if lines else begin.end()
         closing = _PEM_END.search(plain, begin.end(), begin.end() + 16_384)
-        yield Hit("secret", begin.start(), closing.end() if closing else end, True, 0)
+        reached = closing.end() if closing else end
+        yield Hit("secret", begin.start(), reached, True, 0)
 
 
 def _assigned(text: Text) -> Iterator[Hit]:

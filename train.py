@@ -204,7 +204,7 @@ def _job(work: Work, origin: Origin) -> AdapterJob:
     replay = read_set(REPLAY)
     start = _start(work, origin)
     if start:
-        own = {row.conversation.id for row in work.store.versions.rows(work.claim.n)}
+        own = work.store.versions.ids(work.claim.n)
         replay += [conversation for conversation in conversations if conversation.id not in own]
         conversations = [conversation for conversation in conversations if conversation.id in own]
     return AdapterJob(work.base, work.base.name, conversations, replay, origin.recipe, start)

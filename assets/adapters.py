@@ -65,7 +65,7 @@ def nothing_to_train_on(store: Store, version: Version) -> bool:
     """From the base it trains on all accepted conversations so far, from a champion on its own alone."""
     if version.starts_from is None:
         return version.counts.get("train") == 0
-    return not any(row.side == "train" and not row.rejected for row in store.versions.rows(version.n))
+    return not store.versions.has_own_to_train_on(version.n)
 
 
 def train(

@@ -77,6 +77,17 @@ class Versions:
         """Source and provenance of the conversations of a version, and how many, most first."""
         return self._database.read(lambda c: origins(c, n))
 
+    def has_own_to_train_on(self, n: int) -> bool:
+        """Whether screening left any conversation of the version itself on the side that is trained on."""
+        mine = (conversations.c.version == n, conversations.c.side == "train", ~conversations.c.rejected)
+        query = select(conversations.c.seq).where(*mine).limit(1)
+        return self._database.read(lambda c: c.execute(query).first()) is not None
+
+    def ids(self, n: int) -> set[str]:
+        """The ids of the conversations of a version."""
+        query = select(conversations.c.id).where(conversations.c.version == n)
+        return set(self._database.read(lambda c: c.execute(query).scalars().all()))
+
     def users(self, n: int) -> int:
         """How many users wrote the conversations of a version."""
         query = select(func.count(conversations.c.user_id.distinct())).where(conversations.c.version == n)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from core.conversation import Conversation, Message, conversations_of_thread
+from core.domain import trusted
 from tests.core.examples import NOON, conversation, talk
 
 FIELDS = {"source": "import", "provenance": "human", "created_at": NOON}
@@ -107,3 +108,15 @@ def test_a_thread_may_come_as_openai_messages() -> None:
 def test_a_thread_that_is_no_thread_is_refused(roles: list[str], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         conversations_of_thread([{"role": role, "content": "x"} for role in roles], "t", **FIELDS)
+
+
+def test_what_is_trusted_is_what_validation_makes() -> None:
+    made = conversation(messages=talk("q", "a", "q2"))
+    messages = tuple(trusted(Message, message.model_dump()) for message in made.messages)
+    fields = {name: getattr(made, name) for name in Conversation.model_fields}
+    again = trusted(Conversation, {**fields, "messages": messages})
+    assert again == made
+    assert again.model_dump_json() == made.model_dump_json()
+    assert again.model_copy(update={"reply": "x"}).reply == "x"
+    with pytest.raises(ValidationError, match="frozen"):
+        again.reply = "y"  # type: ignore[misc]

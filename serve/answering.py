@@ -167,10 +167,8 @@ class Answering:
         *before, last = self._order(turn.model, arm)
         for place, name in enumerate(before):
             with contextlib.suppress(_Passed):
-                return await self._head_of(name, turn, stream, arm=None if place else arm, may_pass=True)
-        return await self._head_of(
-            last, turn, stream, arm=None if before else arm, tier="fallback" if before else "primary"
-        )
+                return await self._head_of(name, turn, stream, place, arm, may_pass=True)
+        return await self._head_of(last, turn, stream, len(before), arm)
 
     def _arm(self, turn: Turn) -> Assigned | None:
         """The arm of a running experiment; with `student` no message leaves for a teacher, whatever was planned."""
@@ -183,13 +181,17 @@ class Answering:
         name: str,
         turn: Turn,
         stream: bool,
+        place: int,
+        arm: Assigned | None,
         *,
-        arm: Assigned | None = None,
-        tier: Tier = "primary",
         may_pass: bool = False,
     ) -> tuple[Speaker, AsyncGenerator[Item, None], dict[str, Any]]:
-        """Raises _Passed where another may answer instead: the request was sound, and nothing of it was said yet."""
-        speaker = await self._speaker(name, tier, arm)
+        """Raises _Passed where another may answer instead: the request was sound, and nothing of it was said yet.
+
+        At place 0 answers whom the settings or the experiment name, at every later one a stand-in.
+        """
+        arm = None if place else arm
+        speaker = await self._speaker(name, "fallback" if place else "primary", arm)
         items = speaker.chats.chat(turn.body(speaker.name, stream=stream))
         try:
             return speaker, items, _check_head(await anext(items))
@@ -203,7 +205,7 @@ class Answering:
                     raise _Passed from error
             raise
 
-    async def _speaker(self, asked: str, tier: Tier = "primary", arm: Assigned | None = None) -> Speaker:
+    async def _speaker(self, asked: str, tier: Tier, arm: Assigned | None) -> Speaker:
         if asked == "teacher":
             if self._teacher is None:
                 known, remedy = ", ".join(self.names()), "set OPENAI_API_KEY or OPENAI_BASE_URL"

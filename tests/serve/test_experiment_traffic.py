@@ -163,6 +163,36 @@ class TeacherArm:
         return Assigned(1, "user:kim", "b", "teacher")
 
 
+class MissingArm:
+    """Everybody is that of a version that cannot answer."""
+
+    def assigned(self, turn: Turn) -> Assigned | None:
+        return Assigned(1, "user:kim", "b", "v9")
+
+
+async def test_who_stands_in_for_an_arm_says_so(deps: IngressDeps, engine: FakeEngine) -> None:
+    chat = engine.chat
+
+    async def v9_is_gone(body: dict[str, Any]) -> Any:
+        if body["model"] == "v9":
+            yield {"status": 404, "json": {"error": {"message": "no such model"}}}
+            return
+        async for item in chat(body):
+            yield item
+
+    engine.chat = v9_is_gone  # type: ignore[method-assign]
+    arm: Any = MissingArm()
+    built = build_api(replace(deps, experiments=arm, **upstream(lesson)))
+    async with (
+        built.router.lifespan_context(built),
+        httpx.AsyncClient(transport=httpx.ASGITransport(built), base_url=LOCAL) as client,
+    ):
+        await client.post("/mlops/settings", json={"answer_with": "teacher"})  # behind whom production stands, too
+        said = (await ask(client, "kim")).headers
+
+    assert (said["x-whetstone-model"], said["x-whetstone-tier"]) == ("teacher", "fallback")
+
+
 @pytest.mark.parametrize(("wish", "model"), [("student", "base"), ("auto", "teacher")])
 async def test_no_message_leaves_for_a_teacher_where_only_the_student_may_answer(
     deps: IngressDeps, wish: str, model: str

@@ -60,7 +60,7 @@ class Guarded:
             raise busy(f"Expected {self.name} to answer, found that it failed again and again", CIRCUIT_OPEN, seconds)
         stream = bool(body.get("stream"))
         outcome: Outcome = self._breaker.failed
-        promised = True
+        promised, began = True, asyncio.get_running_loop().time()
         try:
             async with aclosing(self._chats.chat(body)) as items:
                 async for item in self._in_time(items, stream):
@@ -68,8 +68,9 @@ class Guarded:
                     outcome = self._breaker.failed if promised else self._of(item)
                     yield item
         except (asyncio.CancelledError, GeneratorExit):
-            # who hangs up on a stream that had begun to speak was answered
-            outcome = self._breaker.dropped if promised else outcome
+            # who hangs up on a stream that had begun to speak was answered; who waited as long as anybody may was not
+            if promised and asyncio.get_running_loop().time() - began < self._patience(stream):
+                outcome = self._breaker.dropped
             raise
         except Exception as error:
             outcome = self._breaker.dropped if _of_the_request(error) else self._breaker.failed
@@ -105,8 +106,15 @@ class Guarded:
             number += 1
             yield item
 
+    def _patience(self, stream: bool) -> float:
+        """Seconds without a word that are a failure; a little less, as the deadline of the whole turn began before."""
+        limits = self._deadlines
+        return 0.95 * (min(limits.first_token, limits.reply) if stream else limits.reply)
+
     def _of(self, item: Item) -> Outcome:
-        status = int(item.get("status", 500)) if isinstance(item, dict) else 200
+        if isinstance(item, str):  # an error may be said as an event, too
+            return self._breaker.failed if item.startswith('data: {"error"') else self._breaker.succeeded
+        status = int(item.get("status", 500))
         if status >= 500:
             return self._breaker.failed
         return self._breaker.succeeded if status == 200 else self._breaker.dropped

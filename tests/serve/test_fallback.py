@@ -118,6 +118,7 @@ SCENES = {
     "hangs after its head": ([HEAD, None], True, "OPEN"),
     "hangs between two words": ([HEAD, "data: x", None], True, "OPEN"),
     "breaks in the middle": ([HEAD, "data: x", RuntimeError("died")], True, "OPEN"),
+    "says an error as an event": ([HEAD, 'data: {"error": {}}'], True, "OPEN"),
     "answers 500": ([{"status": 500, "json": {}}], False, "OPEN"),
     "answers 404": ([{"status": 404, "json": {}}], False, "CLOSED"),
     "is full": ([EngineBusy("full")], False, "CLOSED"),
@@ -145,6 +146,20 @@ async def test_a_client_that_hangs_up_says_nothing_of_the_upstream(scene: list[A
     await items.aclose()
 
     assert guarded.status()["state"] == "CLOSED"
+
+
+@pytest.mark.parametrize(("after", "state"), [(0.01, "CLOSED"), (0.199, "OPEN")])
+async def test_a_turn_that_ends_when_nobody_may_wait_longer_was_not_answered(after: float, state: str) -> None:
+    guarded = Guarded("engine", Scripted([HEAD, None]), Deadlines(0.2, 0.2, 0.2), LIMITS)
+
+    async def turn() -> None:
+        async for _ in guarded.chat({"stream": True}):
+            pass
+
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(turn(), after)
+
+    assert guarded.status()["state"] == state
 
 
 async def test_three_answers_after_the_pause_close_it_again() -> None:

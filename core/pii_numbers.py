@@ -21,6 +21,7 @@ _RUN = re.compile(r"\d(?:[ \t\-.()/~_]{0,3}\d){6,}")
 _DIGITS = re.compile(r"\d+")
 _SEEN_BEFORE = 3  # +, ( and a space belong to a number
 _SEEN_BEYOND = 3  # less than what would reach into the next run
+_NAMED_WITHIN = 40  # where the name of a number is looked for, and a little more
 _GAP = r"[ \t]{0,2}[-./~_]?[ \t]{0,2}"
 _BIRTH = r"(\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
 _HIDDEN = r"[*xX●○•◦■□#]"
@@ -190,7 +191,8 @@ def _business(text: Text, start: int, end: int) -> Iterator[Hit]:
         named = name_of(text, *match.span()) == "business_number"
         if named or _with_hyphens(text, match, match.group(1, 2)):
             yield Hit("business_number", *match.span(), brn_checksum(digits_of(match[0])), 21 if named else 24)
-    if "법인" in text.plain or "corporate" in text.lower:
+    near = max(0, start - _NAMED_WITHIN), end + _NAMED_WITHIN
+    if text.lower.find("법인", *near) >= 0 or text.lower.find("corporate", *near) >= 0:
         for match in _CORPORATE.finditer(text.plain, start, end):
             if name_of(text, *match.span()) == "corporate":
                 yield Hit("business_number", *match.span(), True, 21)

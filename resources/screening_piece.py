@@ -11,7 +11,7 @@ from core.conversation import Conversation
 from core.decontamination import GatePrompts
 from core.duplicates import exact_hash, text_of
 from core.examination import Examined, examine
-from core.pii import Recogniser, mask_personal
+from core.pii import CONTACT, Recogniser, mask_personal
 from core.quality import Hints
 from core.rules import Finding
 from core.sides import Placing, Side, other_units, unit_names, unit_of
@@ -42,7 +42,7 @@ REFUSED = Finding(
 
 
 class Prepared(NamedTuple):
-    """A conversation as it would be trained on, with what is known of it by itself; `changed` by masking."""
+    """A conversation as it would be trained on, with what is known of it by itself; `changed` by masking, now or before."""
 
     seq: int
     conversation: Conversation
@@ -69,7 +69,8 @@ def prepare(rows: Sequence[Row[Any]], tokenizer: BatchTokenizer, recognise: Reco
 def _prepared(
     row: Row[Any], before: Conversation, masked: Conversation, found: Mapping[str, int], tokens: int | None
 ) -> Prepared:
-    changed = masked is not before and masked != before
+    # retention masks contact data in the store too, and the hash there is of the text as it was captured
+    changed = (masked is not before and masked != before) or not CONTACT.isdisjoint(row.personal or ())
     return Prepared(
         seq=row.seq,
         conversation=masked,

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from core.caps import Caps
 from core.conversation import Conversation
@@ -20,7 +20,7 @@ from resources.conversation_rows import StoredConversation
 from resources.reference_sets import GENERAL, read_set
 from resources.screening import Screener, make_dataset, rejections, screen_version
 from resources.store import Fenced, Store, open_store
-from resources.tables import conversations
+from resources.tables import conversations, utc_now
 from resources.versions import Claim
 from tests.fakes import FakeTokenizer
 from tests.workshop import NOON, conversation
@@ -185,6 +185,21 @@ def test_what_masking_makes_equal_is_a_duplicate_whichever_version_it_is_in(sqli
     plain = conversation(7, reply="Write to [EMAIL_1], they will help you.").model_copy(update={"id": "m4"})
     screen_version(sqlite_store, claimed(sqlite_store, [mail(3, "eve"), plain]), SCREENER)
     assert [rules_of(sqlite_store, id_) for id_ in ("m3", "m4")] == [["duplicate"], ["duplicate"]]
+
+
+def test_what_retention_made_equal_while_it_waited_is_a_duplicate(sqlite_store: Store) -> None:
+    ann, bob = (
+        conversation(number, reply=f"Write to {name}@example.com.").model_copy(
+            update={"messages": conversation(7).messages}
+        )
+        for number, name in ((1, "ann"), (2, "bob"))
+    )
+    sqlite_store.conversations.capture([ann, bob])
+    long_ago = update(conversations).values(recorded_at=utc_now() - timedelta(days=31))
+    sqlite_store.database.write(lambda c: c.execute(long_ago))
+    assert sqlite_store.retention.turn(30).masked == 2
+    screen_version(sqlite_store, claimed(sqlite_store, numbered(10, 12)), SCREENER)
+    assert [rules_of(sqlite_store, one.id) for one in (ann, bob)] == [[], ["duplicate"]]
 
 
 def test_a_dataset_holds_masked_text_and_the_store_what_was_captured(sqlite_store: Store, tmp_path: Path) -> None:

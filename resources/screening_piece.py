@@ -42,7 +42,7 @@ REFUSED = Finding(
 
 
 class Prepared(NamedTuple):
-    """A conversation as it would be trained on, with what is known of it by itself; `changed` by masking, now or before."""
+    """A conversation as it would be trained on, and what is known of it alone; `changed` by masking at some time."""
 
     seq: int
     conversation: Conversation

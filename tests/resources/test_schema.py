@@ -1,19 +1,35 @@
+import json
 import stat
 import threading
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
 from core.live_settings import LiveSettings
 from resources.database import Database
-from resources.schema import migrate
+from resources.schema import alembic_config, migrate
+from resources.screening import Screener, screen_version
 from resources.store import SchemaTooNew, Store, open_store
 from resources.tables import metadata
 from tests.conftest import create_database
+from tests.fakes import FakeTokenizer
+from tests.workshop import conversation
+
+LONG = "To bring back an order, put it into its box, print the label from your account page, take it to any post office"
+_EARLIER = (
+    "INSERT INTO versions (n, state, desired, method, base_fingerprint, fence, beat, released, attempts, settings, "
+    "counts, training, created_at, started_at) VALUES (1, 'promoted', 'run', 'lora', 'base', 1, 1, true, 1, '{}', "
+    "'{}', '{}', '2026-01-01 00:00:00', '2026-01-01 00:00:00')",
+    "INSERT INTO conversations (seq, id, user_id, source, provenance, complete, created_at, recorded_at, hash, "
+    "eligible, version, side, findings, rejected) VALUES (1, 'old', 'u1', 'chat', 'human', true, "
+    "'2026-01-01 00:00:00', '2026-01-01 00:00:00', 'h', true, 1, 'held_out', '[]', false)",
+    "INSERT INTO texts (seq, messages, reply) VALUES (1, :asked, :said)",
+)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -55,6 +71,28 @@ def test_what_the_comparison_cannot_see_is_there_as_well(store: Store) -> None:
     checks, partial = store.database.read(look)
     assert checks >= {"only_eligible_are_claimed", "known_state", "in_flight_is_unfinished", "rating_or_thumb"}
     assert partial == {"by_masked_hash", "distinct_eligible", "duplicates", "to_review", "waiting"}
+
+
+def test_what_an_earlier_release_accepted_is_found_again(store: Store) -> None:
+    """Rows of the first schema, which knew nothing of clusters."""
+
+    asked = json.dumps([message.model_dump() for message in conversation(1).messages])
+
+    def earlier(connection: Connection) -> None:
+        command.upgrade(alembic_config(connection), "0001")
+        for statement in _EARLIER:
+            connection.execute(text(statement), {"asked": asked, "said": LONG})
+
+    _empty(store)
+    store.database.write(earlier)
+    migrate(store.database)
+    near = conversation(7, user="u7", reply=f"{LONG}!").model_copy(update={"messages": conversation(1).messages})
+    store.conversations.capture([near])
+    claim = store.versions.claim("run")
+    assert claim is not None
+    screen_version(store, claim, Screener(FakeTokenizer(), 1000))
+    (row,) = store.versions.rows(2)
+    assert (row.side, row.rejected) == ("held_out", False), "where the one it is near to lies"
 
 
 def test_opening_again_changes_nothing(store: Store, store_url: str) -> None:

@@ -221,13 +221,10 @@ def test_long_text_takes_no_longer_than_its_length(piece: str) -> None:
 
 @pytest.mark.parametrize("piece", ["a@b.co ", "-----BEGIN PRIVATE KEY-----\n"])
 def test_a_text_full_of_personal_data_takes_no_longer_than_its_length(piece: str) -> None:
-    def seconds(length: int) -> float:
-        started = time.process_time()
-        find(piece * (length // len(piece)))
-        return time.process_time() - started
-
-    # every one of them compared with all others takes 64 times as long for 8 times the text
-    assert seconds(160_000) < 24 * max(seconds(20_000), 0.002)
+    text = piece * (300_000 // len(piece))
+    started = time.process_time()
+    find(text)
+    assert time.process_time() - started < 5  # each of them compared with all others takes more than ten
 
 
 def test_what_stands_masked_can_be_counted() -> None:

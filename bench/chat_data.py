@@ -49,13 +49,14 @@ def _conversation(chance: random.Random, place: int, question: str, reply: str, 
         before = (_question(chance, korean), _reply(chance, korean))
         turns = zip(("user", "assistant"), before, strict=True)
         messages = [*(Message(role=role, content=text) for role, text in turns), *messages]  # type: ignore[arg-type]
+    thread = place // 3
     return Conversation(
         id=f"b{place:07d}",
         messages=tuple(messages),
         reply=reply,
-        user_id=f"u{chance.randrange(1 + place // 12)}",
+        user_id=f"u{thread * 2_654_435_761 % 2**32 % (1 + thread // 5)}",  # one of those so far, told by the thread
         session_id=f"s{place // 4}",
-        thread_id=f"t{place // 3}",
+        thread_id=f"t{thread}",
         source=chance.choice(["chat", "import", "openai"]),
         provenance=chance.choice(["human", "teacher", "human", "self_edited"]),  # type: ignore[arg-type]
         created_at=BEGAN + timedelta(seconds=place),

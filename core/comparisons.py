@@ -97,12 +97,12 @@ def compare(control: ArmFigures, arm: ArmFigures, metric: str, least: int = 2) -
 
 
 def better_z(control: Sums, arm: Sums, sign: int) -> float:
-    """The z-value of a look: positive where the challenger is better. Zero where nothing spreads.
+    """The z-value of a look: positive where the challenger is better.
 
     It has the p-value of Welch's t, so that boundaries for normal values hold for few users too.
     """
     found = welch(control.means, arm.means)
-    if not found.error:
+    if not found.estimate:
         return 0.0
     return math.copysign(min(LARGEST_Z, float(-special.ndtri(found.p_value / 2))), sign * found.estimate)
 

@@ -14,7 +14,7 @@ from core.comparisons import compare
 from core.domain import Domain
 from core.experiments import LEAST_RATED, METRICS, Design, Look
 from core.group_sequential import boundaries, repeated_p_value
-from core.two_shares import SRM_ALARM, split_p_value
+from core.two_shares import LEAST_EXPECTED, SRM_ALARM, least_expected, split_p_value
 
 ALPHA = 0.05
 LOOKS = 5
@@ -42,13 +42,14 @@ class Decision(Domain):
 
 
 def split_of(design: Design, arms: Sequence[ArmFigures]) -> Split:
-    """The check for a sample ratio mismatch."""
-    p_value = split_p_value([arm.exposed for arm in arms], design.weights)
+    """The check for a sample ratio mismatch; chi-square says nothing before each arm should have had a few units."""
+    seen = [arm.exposed for arm in arms]
+    p_value, expected = split_p_value(seen, design.weights), least_expected(sum(seen), design.weights)
     return Split(
         seen={arm.name: arm.exposed for arm in arms},
         planned={arm.name: arm.weight / math.fsum(design.weights) for arm in design.arms},
         p_value=p_value,
-        ok=p_value >= SRM_ALARM,
+        ok=p_value >= SRM_ALARM or expected < LEAST_EXPECTED,
     )
 
 

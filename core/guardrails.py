@@ -1,12 +1,12 @@
 """When an experiment stops by itself: a challenger is worse, at any moment one cares to look."""
 
-import math
 from collections.abc import Sequence
 
 from core.arm_figures import ArmFigures
 from core.confidence_sequence import FIRST_LOOK, one_sided_reach
 from core.domain import Domain
 from core.experiments import LEAST_RATED, METRICS
+from core.two_means import welch
 
 ALPHA = 0.05
 STOPPING = ("errors", "empty", "latency", "rating", "thumbs_up")
@@ -52,8 +52,8 @@ def _harm(control: ArmFigures, arm: ArmFigures, metric: str, alpha: float) -> Ha
     users = ours.users + theirs.users
     at_least = None
     if users >= FIRST_LOOK and min(ours.users, theirs.users) >= LEAST_RATED:
-        error = math.sqrt(sum(float(side.means.var(ddof=1)) / side.users for side in (ours, theirs)))
-        at_least = worse - one_sided_reach(users, error, alpha)
+        found = welch(theirs.means, ours.means)
+        at_least = METRICS[metric].sign * found.estimate - one_sided_reach(users, found.error, alpha)
     killed = metric == "errors" and _fails(arm) and theirs.share > 2 * ours.share
     before, after = float(ours.means.mean()), float(theirs.means.mean())
     return Harm(

@@ -11,6 +11,8 @@ from scipy import special
 
 Floats = NDArray[np.float64]
 
+ROUNDING = 1e-12  # of the values: a difference or spread below it is none, but what adding floats leaves
+
 
 class Effect(NamedTuple):
     """A difference with its two-sided interval; `p_value` of no difference, `error` its standard error."""
@@ -56,7 +58,10 @@ def welch(control: Floats, challenger: Floats, alpha: float = 0.05) -> Effect:
     parts = [float(values.var(ddof=1)) / len(values) for values in (control, challenger)]
     estimate = float(challenger.mean() - control.mean())
     error = float(np.sqrt(sum(parts)))
-    if error == 0.0:
+    least = ROUNDING * float(max(np.abs(control).max(), np.abs(challenger).max()))
+    if abs(estimate) <= least:
+        estimate = 0.0
+    if error <= least:
         return Effect(estimate, estimate, estimate, 1.0 if estimate == 0.0 else 0.0, 0.0)
     freedom = sum(parts) ** 2 / sum(
         part**2 / (len(values) - 1) for part, values in zip(parts, (control, challenger), strict=True)

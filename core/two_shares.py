@@ -78,6 +78,11 @@ def odds_ratio(control: Share, challenger: Share, alpha: float = 0.05) -> Effect
     return Effect(float(np.exp(log)), float(np.exp(log - reach)), float(np.exp(log + reach)), p_value, error)
 
 
+def least_expected(n: int, weights: Sequence[float]) -> float:
+    """Of n units, those that the smallest share stands for."""
+    return n * min(weights) / sum(weights)
+
+
 def split_p_value(seen: Sequence[int], weights: Sequence[float]) -> float:
     """Chi-square of exposed units against the planned split; below SRM_ALARM something loses or adds units."""
     counts = np.asarray(seen, dtype=np.float64)

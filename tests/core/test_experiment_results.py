@@ -7,6 +7,7 @@ import pytest
 
 from core.arm_figures import ArmFigures, Sums
 from core.comparisons import compare
+from core.experiment_decision import split_of
 from core.experiment_results import Results, due_look, needs_more, results
 from core.experiments import Arm, Look, Window
 from tests.core.arm_examples import NOW, WINDOW, arm, design
@@ -64,6 +65,13 @@ def test_a_broken_split_blocks_everything_and_shows_no_difference() -> None:
     assert found.outcome == "blocked"
     assert not found.split.ok
     assert (found.winner, found.p_value, found.comparisons) == (None, None, ())
+
+
+def test_the_first_user_of_a_small_arm_breaks_no_split() -> None:
+    arms = (Arm(name="a", model="v1", weight=0.99), Arm(name="b", model="v2", weight=0.01))
+    few = split_of(design(arms=arms), [arm("a", exposed=4), arm("b", exposed=1)])
+    assert few.ok
+    assert not split_of(design(arms=arms), [arm("a", exposed=480), arm("b", exposed=25)]).ok
 
 
 def test_before_the_first_look_there_is_no_p_value() -> None:

@@ -54,3 +54,10 @@ def test_every_challenger_is_watched() -> None:
 def test_a_metric_nobody_has_is_left_out() -> None:
     quiet = [ArmFigures(name, 500, {"errors": Sums(np.zeros(500), np.ones(500))}) for name in "ab"]
     assert {harm.metric for harm in harms(quiet)} == {"errors"}
+
+
+def test_replies_that_all_take_the_same_time_stop_nothing() -> None:
+    replies = {"a": np.full(499, 3.0), "b": np.full(500, 7.0)}
+    same = [ArmFigures(name, len(n), {"latency": Sums(n * 0.85, n)}) for name, n in replies.items()]
+    assert breach(same) is None
+    assert breach([same[1], ArmFigures("c", 499, same[0].metrics)]) is None

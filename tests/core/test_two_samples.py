@@ -11,6 +11,8 @@ from statsmodels.stats.power import TTestIndPower
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint, proportions_ztest
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
+from core.arm_figures import Sums
+from core.comparisons import LARGEST_Z, better_z
 from core.sample_size import power_of_means, users_for_means, users_for_shares
 from core.two_means import hedges_g, mann_whitney, mean_of, welch
 from core.two_shares import Share, fisher, newcombe, odds_ratio, pooled_z, shares_p_value, split_p_value, wilson
@@ -165,3 +167,17 @@ def test_numbers_of_users_are_the_known_ones() -> None:
 def test_nothing_to_find_needs_no_number_of_users() -> None:
     assert users_for_means(0.0, 1.0) is None
     assert users_for_shares(0.5, 0.5) is None
+
+
+@pytest.mark.parametrize("value", [1.2, 10 / 3, 0.85])
+def test_equal_values_do_not_differ_by_what_adding_floats_leaves(value: float) -> None:
+    found = [welch(np.full(n, value), np.full(m, value)) for n in (33, 499) for m in (50, 500, 777)]
+    assert {(one.estimate, one.p_value, one.error) for one in found} == {(0.0, 1.0, 0.0)}
+
+
+def test_values_that_do_not_spread_differ_all_the_same() -> None:
+    assert welch(np.full(40, 3.0), np.full(40, 5.0)).p_value == 0.0
+    three, five = (Sums(np.full(40, value), np.ones(40)) for value in (3.0, 5.0))
+    assert better_z(three, five, +1) == LARGEST_Z
+    assert better_z(three, five, -1) == -LARGEST_Z
+    assert better_z(three, three, +1) == 0.0

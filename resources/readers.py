@@ -1,5 +1,6 @@
 """Files of records, whatever they are in: streamed, bounded, and refused with what, where and why."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -71,11 +72,11 @@ def _checked(file: BinaryIO, kind: Kind, compressed: bool, limits: Limits) -> Bi
 
 
 def _parquet(file: BinaryIO, limits: Limits) -> Iterator[Record | BadLine]:
-    """Through a file of its own where it has none: the reading process needs one."""
-    with tempfile.NamedTemporaryFile(suffix=".parquet") as copy:
+    """Through a copy without a name, which nothing can leave behind: the reading process finds it among our files."""
+    with tempfile.TemporaryFile() as copy:
         shutil.copyfileobj(file, copy, 1 << 20)
         copy.flush()
-        yield from read_parquet(Path(copy.name), limits)
+        yield from read_parquet(Path(f"/proc/{os.getpid()}/fd/{copy.fileno()}"), limits)
 
 
 @contextmanager

@@ -295,3 +295,16 @@ def test_csv_that_opens_quotes_at_every_line_is_given_up_in_time() -> None:
     with pytest.raises(FileRefused) as refused:
         read(data, ".csv", USUAL_LIMITS._replace(record_bytes=10_000), keep_good=True)
     assert refused.value.what == "unbalanced_quotes"
+
+
+def test_a_reader_that_is_killed_leaves_no_copy_of_a_parquet_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(aside))
+    (tmp_path / "a.parquet").write_bytes(FILES[".parquet"])
+    records = read_records(tmp_path / "a.parquet", extension=".parquet")
+
+    assert next(records) == Record(1, GOOD)
+    assert list(aside.iterdir()) == []

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -27,8 +28,9 @@ class DatasetJobs:
 
     def __init__(self, worker: Worker | None = None, *, waiting: int = 4, seconds: float = 3600.0) -> None:
         self._worker = worker or run_worker
-        # a first look at a file does not wait for the end of another's checks
+        # a first look at a file does not wait for the end of another's checks, nor count among those that do
         self._turns = {is_short: asyncio.Semaphore(1) for is_short in (True, False)}
+        self._taken = Counter[bool]()
         self._waiting, self._seconds = waiting, seconds
         self._running: dict[Hashable, asyncio.Task[dict[str, Any]]] = {}
 
@@ -39,13 +41,14 @@ class DatasetJobs:
 
         Raises ApiError where it was refused, StillRunning after `wait` seconds.
         """
-        task = self._running.get(key)
+        task, is_short = self._running.get(key), _is_short(job)
         if task is None:
-            if len(self._running) > self._waiting:
+            if self._taken[is_short] > self._waiting:
                 raise busy("Expected room for another check of a dataset, found too many waiting", "overloaded", 30)
             task = asyncio.create_task(self._work(job, finish))
             self._running[key] = task
-            task.add_done_callback(lambda done: self._ended(key, done))
+            self._taken[is_short] += 1
+            task.add_done_callback(lambda done: self._ended(key, is_short, done))
         done, _ = await asyncio.wait({task}, timeout=wait)
         if not done:
             raise StillRunning
@@ -66,8 +69,9 @@ class DatasetJobs:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _ended(self, key: Hashable, task: asyncio.Task[dict[str, Any]]) -> None:
+    def _ended(self, key: Hashable, is_short: bool, task: asyncio.Task[dict[str, Any]]) -> None:
         self._running.pop(key, None)
+        self._taken[is_short] -= 1
         if not task.cancelled():
             task.exception()  # nobody may be waiting for it any more
 

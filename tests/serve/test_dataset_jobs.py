@@ -98,6 +98,19 @@ async def test_a_first_look_does_not_wait_for_a_long_check() -> None:
     assert worker.most == 2
 
 
+async def test_long_checks_that_wait_turn_no_upload_away() -> None:
+    worker = Worker()
+    jobs = DatasetJobs(worker, waiting=1)
+    long = [asyncio.create_task(jobs.run(n, {"task": "validate"})) for n in range(2)]
+    await asyncio.sleep(0.01)
+    look = asyncio.create_task(jobs.run("new", {"task": "inspect"}))
+    await asyncio.sleep(0.01)
+    worker.go_on.set()
+
+    assert await look == {"task": "inspect"}
+    await asyncio.gather(*long)
+
+
 async def test_work_without_an_end_is_ended() -> None:
     worker = Worker()
     jobs = DatasetJobs(worker, seconds=0.01)

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StringConstraints, mode
 from core.conversation import Provenance
 from core.domain import Identifier, check_text
 from core.formats import Columns, ExportFormat
+from core.strict_json import JsonRefused, parse_strict
 from serve.schema import Closed, Paged
 
 Format = Literal["auto", "messages", "sharegpt", "alpaca", "prompt_completion"]
@@ -38,9 +39,9 @@ def _from_json(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        raise ValueError("expected JSON, found something else") from None
+        return parse_strict(value)
+    except JsonRefused as refused:
+        raise ValueError(f"expected JSON, found {refused.found} at column {refused.column}") from None
 
 
 def _small(value: Any) -> Any:

@@ -34,7 +34,10 @@ def dataset_routes(door: StoreDoor, limits: IngressLimits, files: UploadFiles, j
     @routes.post("", status_code=201, openapi_extra=_UPLOAD_BODY, responses=errors(400, 408, 413, 415, 504, 507))
     async def upload(request: Request) -> Response:
         """Keep a file of conversations: multipart, the file as the part `file`, its description in short parts."""
-        with receiving.place(), await asyncio.to_thread(files.stage, _announced(request)) as staged:
+        with (
+            receiving.place(),
+            await asyncio.to_thread(files.stage, _announced(request, limits.upload_bytes)) as staged,
+        ):
             received = await receive(
                 request,
                 staged,
@@ -171,9 +174,10 @@ def number(id: int) -> int:
     return id if 0 < id < 2**63 else 0
 
 
-def _announced(request: Request) -> int:
+def _announced(request: Request, most: int) -> int:
+    """Bytes to have room for; who does not say how many may send as many as are allowed."""
     announced = request.headers.get("content-length", "")
-    return int(announced) if announced.isdecimal() and len(announced) < 19 else 0
+    return int(announced) if announced.isdecimal() and len(announced) < 19 else most
 
 
 _PART: dict[str, Any] = {"type": "string"}

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import shutil
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import httpx
 import pytest
 
 from resources.store import Store
+from resources.upload_files import FREE_BYTES
 from serve.auth import Keys
 from serve.limits import IngressLimits
 from tests.serve.asgi_call import AsgiCall
@@ -52,6 +54,16 @@ BODIES: dict[str, tuple[bytes, int, str | None]] = {
     "metadata with a NUL": (NAMED + part("dataset_metadata", b'{"a":"\\u0000"}') + FILE + END, 422, "dataset_metadata"),
     "deep metadata": (
         NAMED + part("dataset_metadata", b'{"a":' * 9000 + b"1" + b"}" * 9000) + FILE + END,
+        422,
+        "dataset_metadata",
+    ),
+    "metadata of 900 levels, which no list could show": (
+        NAMED + part("dataset_metadata", b'{"a":' * 900 + b"1" + b"}" * 900) + FILE + END,
+        422,
+        "dataset_metadata",
+    ),
+    "metadata with a key twice": (
+        NAMED + part("dataset_metadata", b'{"a": 1, "a": 2}') + FILE + END,
         422,
         "dataset_metadata",
     ),
@@ -196,6 +208,19 @@ async def test_a_full_disk_is_said_plainly(
         assert (answer.status_code, answer.json()["error"]["code"]) == (507, "disk_full")
         assert str(tmp_path) not in answer.text
     check_nothing_left(store, tmp_path)
+
+
+async def test_who_does_not_say_how_much_comes_may_not_fill_the_disk(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unannounced() -> AsyncIterator[bytes]:
+        yield NAMED + FILE + END
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(FREE_BYTES + IngressLimits().upload_bytes - 1))
+    answer = await client.post(PATH, content=unannounced(), headers={"content-type": KIND})
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (507, "disk_full")
+    assert (await send(client)).status_code == 201
 
 
 def check_nothing_left(store: Store, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Boolean, ColumnElement, Connection, Row, Select, and_, func, literal_column, not_, or_, select
+from sqlalchemy import Boolean, ColumnElement, Connection, Row, Select, and_, func, literal_column, or_, select
 from sqlalchemy import Text as TextType
 from sqlalchemy import cast as sql_cast
 
@@ -124,7 +124,9 @@ def _of_status(status: Status) -> ColumnElement[bool]:
     """What is held back again after it was released waits again."""
     column = reviews.c.status
     if status == "released":
-        return and_(column == "released", not_(_HELD))
+        # a released one has no reason, of which SQL would not know whether it differs
+        back = conversations.c.reason.is_distinct_from("personal_data")
+        return and_(column == "released", ~conversations.c.rejected, back)
     if status == "dismissed":
         return and_(_HELD, column == "dismissed")
     return and_(_HELD, or_(column.is_(None), column != "dismissed"))

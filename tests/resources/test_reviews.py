@@ -71,6 +71,7 @@ def test_a_released_one_waits_again_with_its_rule_overruled_and_the_next_version
     assert event_types(store)[-1] == "review_released"
     assert "it is fine" not in str(store.events.page(1)[0])
     assert waiting(store) == []
+    assert [review.stored.conversation.id for review in store.reviews.page(status="released").items] == ["a"]
     claim = store.versions.claim("run-2")
     assert claim
     assert (claim.n, version_of(store, "a"), version_of(store, "accepted")) == (2, 2, 1)

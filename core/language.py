@@ -92,7 +92,7 @@ def mismatch(
     if first is None or second is None or first == second or _spoken(asked, first) & _spoken(reply, second):
         return False
     sides = {first: asked, second: reply}
-    if sides.keys() == {"en", "other"} and ENGLISH.isdisjoint(sides["en"].prose_words):
+    if "en" in sides and ENGLISH.isdisjoint(sides["en"].prose_words):
         return False  # it is English only because nothing speaks against it
     return not any(map(ASKS_FOR_ANOTHER.search, [asked.raw, *instructions]))
 

@@ -103,6 +103,12 @@ def test_another_language_may_be_asked_for(asked: str, reply: str) -> None:
         ("프랑스의 수도는 어디인가요?", "Paris"),
         ("파이썬으로 합을 구해 줘", "```python\ntotal = sum(values)  # add all of the values together\n```"),
         ("저 사람 이름이 뭐였지?", "42"),
+        # Latin letters that are no sentence
+        (
+            "구구단 2단을 써 줘",
+            "2 x 1 = 2\n2 x 2 = 4\n2 x 3 = 6\n2 x 4 = 8\n2 x 5 = 10\n2 x 6 = 12\n2 x 7 = 14\n2 x 8 = 16\n2 x 9 = 18",
+        ),
+        ("토익 단어 다섯 개만 알려 줘", "accommodate, reimburse, invoice, agenda, comply"),
     ],
 )
 def test_what_fits_the_question_is_kept(asked: str, reply: str) -> None:

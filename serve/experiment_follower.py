@@ -105,6 +105,8 @@ class ExperimentFollower:
         if wanted is not None and wanted == self._tried and time.monotonic() < self._not_before:
             return
         self._tried = wanted
+        if wanted and self.current and wanted.id != self.current.id:
+            self.current = None  # it has ended: nobody is its user while the arms of the next are loaded
         if wanted is None or await self._can_answer(wanted):
             await self._switch(wanted)
 

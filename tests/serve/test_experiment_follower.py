@@ -205,6 +205,20 @@ async def test_a_restarted_engine_is_told_of_the_arms_again(scene: Scene, clock:
     assert len(scene.engine.asked) == 4
 
 
+async def test_one_that_has_ended_has_no_users_while_the_next_waits(scene: Scene) -> None:
+    experiment = scene.store.experiments.add(design())
+    follower = scene.follower()
+    await follower.follow_once()
+    scene.store.experiments.stop(experiment.id, "enough", "a person")
+    scene.store.experiments.add(design(name="next"))
+    scene.engine.refuses = EngineUnavailable("loading")
+    await follower.follow_once()
+    assert follower.assigned(turn("kim")) is None
+    scene.engine.refuses = None
+    await follower.follow_once()
+    assert set(arms(follower)) == {"a", "b"}
+
+
 async def test_when_it_ends_the_champion_answers_and_nothing_stays_pinned(scene: Scene) -> None:
     experiment = scene.store.experiments.add(design())
     follower = scene.follower()

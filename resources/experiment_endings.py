@@ -50,7 +50,9 @@ def _release(connection: Connection, row: Row[Any]) -> None:
     set_values(connection, row.id, staged=None)
 
 
-def crown(connection: Connection, lineage: str, arm: Arm, found: Results, reason: str | None, by: str) -> str:
+def crown(
+    connection: Connection, lineage: str, arm: Arm, found: Results, reason: str | None, by: str, is_there: bool
+) -> str:
     """Make the winner champion where the results or a reason say so; what became of it, in words."""
     champion = champion_row(connection, lineage)
     now = champion.n if champion else None
@@ -60,6 +62,8 @@ def crown(connection: Connection, lineage: str, arm: Arm, found: Results, reason
         return f"{model_name(now)} stays champion"
     if not (reason or (found.outcome == "ship" and found.winner == arm.name)):
         return f"{model_name(now)} stays champion, as the results do not name {arm.name} (a reason would override them)"
+    if not is_there:
+        return f"{model_name(now)} stays champion, as the adapter of {arm.model} is no longer on disk"
     move_champion(connection, lineage, arm.version)
     why = reason or found.recommendation
     message = f"{model_name(arm.version)} answers instead of {model_name(now)}, asked by {by}: {why}"

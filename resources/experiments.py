@@ -1,7 +1,7 @@
 """Experiments between models over the traffic of `production`: at most one runs a lineage."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -191,8 +191,13 @@ class Experiments:
 
         return self._database.write(work)
 
-    def conclude(self, id: int, winner: str, reason: str | None, by: str) -> Concluded:
-        """To completed. The winner becomes champion where the results say so, or where a reason says why else."""
+    def conclude(
+        self, id: int, winner: str, reason: str | None, by: str, can_answer: Collection[str] | None = None
+    ) -> Concluded:
+        """To completed. The winner becomes champion where the results say so, or where a reason says why else.
+
+        `can_answer` are the models whose files are there (None: all): no other becomes champion.
+        """
 
         def work(connection: Connection) -> Concluded:
             row = experiment_row(connection, id)
@@ -202,7 +207,8 @@ class Experiments:
             if arm is None:
                 raise NotAllowed(f"Expected a variant of this experiment, found {winner!r}")
             found = results_of(connection, row)
-            message = crown(connection, self._lineage, arm, found, reason, f"experiment {row.name}")
+            is_there = can_answer is None or arm.model in can_answer
+            message = crown(connection, self._lineage, arm, found, reason, f"experiment {row.name}", is_there)
             data = {"experiment": id, "winner": winner, "reason": reason, "by": by}
             said = f"Experiment {row.name} is concluded, {winner} ({arm.model}) wins: {message}"
             write_event(connection, "experiment_concluded", said, arm.version, data)

@@ -45,7 +45,7 @@ def experiment_routes(door: StoreDoor, limits: IngressLimits, on_hand: ModelsOnH
     _add_making(routes, door, limits, on_hand)
     _add_serving(routes, door, limits)
     _add_reading(routes, door)
-    _add_ending(routes, door, limits)
+    _add_ending(routes, door, limits, on_hand)
     return routes
 
 
@@ -82,12 +82,7 @@ def _add_making(routes: APIRouter, door: StoreDoor, limits: IngressLimits, on_ha
             raise ApiError(409, message, param="traffic_split", code="not_allowed")
         if body.model_dump(exclude_none=True) == {}:
             raise ApiError(422, "the body: expected something to change, found nothing", code="invalid_value")
-        changed = await door.ask(
-            lambda store: store.experiments.change(
-                _number(id), coverage=body.coverage, description=body.description, start=body.status == "running"
-            )
-        )
-        return experiment_row(changed)
+        return experiment_row(await door.ask(lambda store: _change(store, _number(id), body, on_hand)))
 
 
 def _add_serving(routes: APIRouter, door: StoreDoor, limits: IngressLimits) -> None:
@@ -146,7 +141,7 @@ def _add_reading(routes: APIRouter, door: StoreDoor) -> None:
         }
 
 
-def _add_ending(routes: APIRouter, door: StoreDoor, limits: IngressLimits) -> None:
+def _add_ending(routes: APIRouter, door: StoreDoor, limits: IngressLimits, on_hand: ModelsOnHand) -> None:
     @routes.post("/{id}/stop", openapi_extra=documented(StopBody))
     async def stop(id: int, request: Request) -> dict[str, Any]:
         """End it without a winner; the champion answers everybody again."""
@@ -160,7 +155,7 @@ def _add_ending(routes: APIRouter, door: StoreDoor, limits: IngressLimits) -> No
 
         def work(store: Store) -> dict[str, Any]:
             _check_variant(store.experiments.get(_number(id)), body.winner, "winner")
-            done = store.experiments.conclude(_number(id), body.winner, body.reason, BY)
+            done = store.experiments.conclude(_number(id), body.winner, body.reason, BY, on_hand.names())
             said = done.experiment.results
             return {
                 **experiment_row(done.experiment),
@@ -174,6 +169,13 @@ def _add_ending(routes: APIRouter, door: StoreDoor, limits: IngressLimits) -> No
 def _make(store: Store, design: Design, on_hand: ModelsOnHand, *, start: bool) -> Experiment:
     _check_on_hand(store, design, on_hand)
     return store.experiments.add(design, start=start)
+
+
+def _change(store: Store, id: int, body: ExperimentPatch, on_hand: ModelsOnHand) -> Experiment:
+    start = body.status == "running"
+    if start and (found := store.experiments.get(id)).status == "draft":
+        _check_on_hand(store, found.design, on_hand)
+    return store.experiments.change(id, coverage=body.coverage, description=body.description, start=start)
 
 
 def _check_on_hand(store: Store, design: Design, on_hand: ModelsOnHand) -> None:

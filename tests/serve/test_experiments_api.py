@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from resources.store import Store
+from tests.fakes import FakeFollower
 from tests.resources.examples import claimed, conclude
 from tests.resources.experiment_examples import replies, two_versions
 from tests.serve.test_teacher import lesson, upstream
@@ -235,6 +236,32 @@ async def test_concluding_keeps_the_results_and_may_move_the_champion(
     assert [variant["name"] for variant in done["results"]["variants"]] == ["a", "b"]
     assert store.champion.get().n == 1
     assert (await client.post(f"{url}/conclude", json={"winner": "b"})).status_code == 409
+
+
+async def test_a_winner_whose_files_are_gone_does_not_become_champion(
+    client: httpx.AsyncClient, made: dict[str, Any], store: Store, follower: FakeFollower
+) -> None:
+    url = f"{URL}/{made['id']}"
+    await client.post(f"{url}/stop", json={"reason": "for now"})
+    follower.versions = ["v2"]  # as it is once newer versions came and no experiment runs that needs it
+    done = (await client.post(f"{url}/conclude", json={"winner": "a", "reason": "shorter"})).json()
+    assert (done["status"], "v2 stays champion" in done["message"]) == ("completed", True)
+    assert store.champion.get().n == 2
+
+
+@pytest.mark.parametrize("changes", [upstream(lesson)])
+async def test_a_draft_is_started_only_where_each_arm_can_answer(
+    client: httpx.AsyncClient, store: Store, changes: dict[str, Any]
+) -> None:
+    two_versions(store)
+    await client.post("/mlops/settings", json={"answer_with": "auto"})
+    draft = (await client.post(URL, json={**BODY, "model_b_id": "teacher", "status": "draft"})).json()
+    await client.post("/mlops/settings", json={"answer_with": "student"})
+    refused = await client.patch(f"{URL}/{draft['id']}", json={"status": "running"})
+    assert (refused.status_code, "another machine" in refused.json()["error"]["message"]) == (409, True)
+    assert (await client.get(f"{URL}/{draft['id']}")).json()["status"] == "draft"
+    await client.post("/mlops/settings", json={"answer_with": "auto"})
+    assert (await client.patch(f"{URL}/{draft['id']}", json={"status": "running"})).json()["status"] == "running"
 
 
 async def test_a_draft_has_results_and_a_page_of_nobody(client: httpx.AsyncClient, store: Store) -> None:

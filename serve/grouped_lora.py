@@ -98,10 +98,12 @@ class GroupedLayer:
         like = layer.lora_a_stacked[0]
         x = torch.randn(len(slots), like.shape[-1], generator=generator).to(like.dtype)
         given = torch.randn(len(slots), sum(layer.output_slices), generator=generator).to(like.dtype)
-        stock, ours = self._stock(x, given.clone()), self.apply(x, given.clone())
-        self._steps.rows = -1
-        for slot in (0, 1):
-            layer.reset_lora(slot)
+        try:
+            stock, ours = self._stock(x, given.clone()), self.apply(x, given.clone())
+        finally:
+            self._steps.rows = -1
+            for slot in (0, 1):
+                layer.reset_lora(slot)
         return float((stock.float() - ours.float()).abs().max())
 
     def _matrices(self, slot: int) -> tuple[Any, Any] | None:
@@ -145,7 +147,7 @@ def install(manager: Any) -> str:
         tuple(stack.shape for stack in layer.lora_b_stacked): ours for layer, ours in zip(layers, grouped, strict=True)
     }
     for ours in shapes.values():
-        if (found := ours.disagreement(wrapper)) > TOLERANCE:
+        if not (found := ours.disagreement(wrapper)) <= TOLERANCE:  # NaN agrees with nothing
             return f"expected the answer of vLLM's own operation, found one {found:.3g} away"
     for layer, ours in zip(layers, grouped, strict=True):
         layer._apply_lora_to_output = ours.apply

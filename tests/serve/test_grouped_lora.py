@@ -1,5 +1,6 @@
 """LoRA by groups of rows against vLLM's own operation, on layers without an engine around them."""
 
+import contextlib
 from types import SimpleNamespace
 from typing import Any
 
@@ -127,6 +128,23 @@ def test_stock_stays_where_the_self_test_finds_another_answer(monkeypatch: pytes
 
     assert said.startswith("expected the answer of vLLM's own operation")
     assert layer._apply_lora_to_output.__func__ is Layer._apply_lora_to_output
+    assert not any(torch.any(stack) for stack in (*layer.lora_a_stacked, *layer.lora_b_stacked))
+
+
+def broken(rows: Any) -> Any:
+    raise RuntimeError("no such operation")
+
+
+@pytest.mark.parametrize("fault", [broken, lambda rows: rows.fill_(float("nan"))])
+def test_a_self_test_that_breaks_leaves_stock_and_no_weights(fault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = Layer(wrapper(), (40,))
+    stock = layer._apply_lora_to_output
+    monkeypatch.setattr(layer, "_apply_lora_to_output", lambda x, output: fault(stock(x, output)))
+    patched = layer._apply_lora_to_output
+    with contextlib.suppress(RuntimeError):
+        assert install(SimpleNamespace(modules={"layer": layer})) != GROUPED
+
+    assert layer._apply_lora_to_output is patched
     assert not any(torch.any(stack) for stack in (*layer.lora_a_stacked, *layer.lora_b_stacked))
 
 

@@ -58,13 +58,13 @@ def ids(folder: Path) -> set[str]:
     return {one.id for side in SIDES for one in datasets.read_side(folder, side)}
 
 
-def test_doing_it_again_decides_the_same(sqlite_store: Store, tmp_path: Path) -> None:
-    claim = claimed(sqlite_store, numbered(0, 40))
-    first = make_dataset(sqlite_store, claim, tmp_path / "v1", SCREENER)
-    decided = rows(sqlite_store)
-    assert make_dataset(sqlite_store, claim, tmp_path / "v1", SCREENER) == first
-    assert rows(sqlite_store) == decided
-    assert set(sides(sqlite_store).values()) >= {"train", "held_out"}
+def test_doing_it_again_decides_the_same(store: Store, tmp_path: Path) -> None:
+    claim = claimed(store, numbered(0, 40))
+    first = make_dataset(store, claim, tmp_path / "v1", SCREENER)
+    decided = rows(store)
+    assert make_dataset(store, claim, tmp_path / "v1", SCREENER) == first
+    assert rows(store) == decided
+    assert set(sides(store).values()) >= {"train", "held_out"}
 
 
 def test_how_many_are_screened_at_once_changes_nothing(migrated_sqlite: Path, tmp_path: Path) -> None:
@@ -104,12 +104,12 @@ def test_a_crash_between_two_pieces_is_gone_on_from(
     assert rejections(manifest) == {"cap_cluster": 1}
 
 
-def test_other_rules_screen_an_open_version_again(sqlite_store: Store) -> None:
-    claim = claimed(sqlite_store, numbered(0, 10))
-    screen_version(sqlite_store, claim, replace(SCREENER, max_tokens=1))
-    assert {row.rejected for row in rows(sqlite_store).values()} == {True}
-    screen_version(sqlite_store, claim, SCREENER)
-    assert {row.rejected for row in rows(sqlite_store).values()} == {False}
+def test_other_rules_screen_an_open_version_again(store: Store) -> None:
+    claim = claimed(store, numbered(0, 10))
+    screen_version(store, claim, replace(SCREENER, max_tokens=1))
+    assert {row.rejected for row in rows(store).values()} == {True}
+    screen_version(store, claim, SCREENER)
+    assert {row.rejected for row in rows(store).values()} == {False}
 
 
 def test_nothing_is_written_without_the_claim(sqlite_store: Store) -> None:
@@ -147,10 +147,10 @@ def test_a_user_stays_on_the_side_of_the_first_conversation(sqlite_store: Store,
     assert len(ids(tmp_path / "v2")) == 80
 
 
-def test_near_duplicates_of_two_users_lie_on_one_side(sqlite_store: Store) -> None:
-    claim = claimed(sqlite_store, [*numbered(0, 40), *(conversation(50 + n, reply=f"{LONG}. {n}") for n in range(3))])
-    screen_version(sqlite_store, claim, SCREENER)
-    found = sides(sqlite_store)
+def test_near_duplicates_of_two_users_lie_on_one_side(store: Store) -> None:
+    claim = claimed(store, [*numbered(0, 40), *(conversation(50 + n, reply=f"{LONG}. {n}") for n in range(3))])
+    screen_version(store, claim, SCREENER)
+    found = sides(store)
     assert len({found[f"c00{50 + n}"] for n in range(3)}) == 1
     assert None not in found.values()
 
@@ -171,20 +171,20 @@ def test_what_is_near_another_side_than_its_user_is_kept_out(sqlite_store: Store
     assert rules_of(sqlite_store, "c0061") == ["both_sides"]
 
 
-def test_what_masking_makes_equal_is_a_duplicate_whichever_version_it_is_in(sqlite_store: Store) -> None:
+def test_what_masking_makes_equal_is_a_duplicate_whichever_version_it_is_in(store: Store) -> None:
     def mail(number: int, name: str) -> Conversation:
         return conversation(7, reply=f"Write to {name}@example.com, they will help you.").model_copy(
             update={"id": f"m{number}", "user_id": f"m{number}"}
         )
 
-    claim = claimed(sqlite_store, [*numbered(10, 30), mail(1, "ann"), mail(2, "bob")])
-    screen_version(sqlite_store, claim, SCREENER)
-    assert [rules_of(sqlite_store, id_) for id_ in ("m1", "m2")] == [[], ["duplicate"]]
-    sqlite_store.versions.release(claim)
-    finish(sqlite_store)
+    claim = claimed(store, [*numbered(10, 30), mail(1, "ann"), mail(2, "bob")])
+    screen_version(store, claim, SCREENER)
+    assert [rules_of(store, id_) for id_ in ("m1", "m2")] == [[], ["duplicate"]]
+    store.versions.release(claim)
+    finish(store)
     plain = conversation(7, reply="Write to [EMAIL_1], they will help you.").model_copy(update={"id": "m4"})
-    screen_version(sqlite_store, claimed(sqlite_store, [mail(3, "eve"), plain]), SCREENER)
-    assert [rules_of(sqlite_store, id_) for id_ in ("m3", "m4")] == [["duplicate"], ["duplicate"]]
+    screen_version(store, claimed(store, [mail(3, "eve"), plain]), SCREENER)
+    assert [rules_of(store, id_) for id_ in ("m3", "m4")] == [["duplicate"], ["duplicate"]]
 
 
 def test_what_retention_made_equal_while_it_waited_is_a_duplicate(sqlite_store: Store) -> None:
@@ -230,16 +230,16 @@ def test_what_was_screened_under_other_masks_is_masked_anew(
     assert texts[one.id] == "Write to [EMAIL_1]."
 
 
-def test_the_caps_count_what_earlier_versions_accepted(sqlite_store: Store) -> None:
+def test_the_caps_count_what_earlier_versions_accepted(store: Store) -> None:
     capped = replace(SCREENER, caps=Caps(per_user=3))
-    claim = claimed(sqlite_store, [*numbered(0, 20), *(conversation(30 + n, user="ann") for n in range(2))])
-    screen_version(sqlite_store, claim, capped)
-    sqlite_store.versions.release(claim)
-    finish(sqlite_store)
-    later = claimed(sqlite_store, [conversation(40 + n, user="ann") for n in range(3)])
-    screen_version(sqlite_store, later, capped)
-    screen_version(sqlite_store, later, capped)
-    assert [rules_of(sqlite_store, f"c004{n}") for n in range(3)] == [[], ["cap_user"], ["cap_user"]]
+    claim = claimed(store, [*numbered(0, 20), *(conversation(30 + n, user="ann") for n in range(2))])
+    screen_version(store, claim, capped)
+    store.versions.release(claim)
+    finish(store)
+    later = claimed(store, [conversation(40 + n, user="ann") for n in range(3)])
+    screen_version(store, later, capped)
+    screen_version(store, later, capped)
+    assert [rules_of(store, f"c004{n}") for n in range(3)] == [[], ["cap_user"], ["cap_user"]]
 
 
 def test_what_the_gate_measures_with_is_never_trained_on(sqlite_store: Store) -> None:

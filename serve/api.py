@@ -106,7 +106,7 @@ def build_api(deps: IngressDeps) -> FastAPI:
 def _assembled(routers: list[APIRouter], lifespan: Any, keys: Keys, metrics: Metrics) -> FastAPI:
     api = FastAPI(title="Whetstone", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False)
     for router in routers:
-        api.include_router(router)
+        api.router.routes += router.routes  # as they are: include_router would make each anew, for half of a start
     add_docs(api)
     api.add_exception_handler(HTTPException, answer)
     api.add_exception_handler(RequestValidationError, answer)

@@ -1,6 +1,7 @@
 """From bytes to a checked body: bounded while read, strict JSON, closed models."""
 
 import asyncio
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -74,8 +75,12 @@ def idempotency_key(request: Request) -> str | None:
 
 def documented(model: type[BaseModel]) -> dict[str, Any]:
     """What FastAPI's `openapi_extra` needs to show a body that we read ourselves."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": _inlined(schema)}}}}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": _schema(model)}}}}
+
+
+@cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return _inlined(model.model_json_schema(ref_template="#/components/schemas/{model}"))
 
 
 def _inlined(schema: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from resources.process import die_with_parent
 from resources.records import FileRefused
+from resources.store_errors import NotAllowed, StoreUnavailable
 from resources.upload_files import FULL
 from resources.upload_reading import TaskRefused
 
@@ -38,6 +39,10 @@ def answer(job: Mapping[str, Any]) -> dict[str, Any]:
         return {"refused": {"rule": refused.what, "message": str(refused), **place}}
     except TaskRefused as refused:
         return {"refused": {"rule": refused.rule, "message": refused.message, "line": None, "column": None}}
+    except NotAllowed as error:  # it was deleted meanwhile
+        return _refused("not_allowed", str(error))
+    except StoreUnavailable:  # what it found is for the log of the ingress alone
+        return _refused("store_unavailable", "expected the store to answer, found it away")
     except FileNotFoundError:
         return _refused("file_gone", "expected the file of the dataset, found it gone: upload it again")
     except OSError as error:

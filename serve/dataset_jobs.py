@@ -16,7 +16,8 @@ from serve.uploading import FILE_PART
 _WORKER = (sys.executable, "-m", "resources.upload_worker")
 Worker = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
 Finish = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
-_OF_THE_FILE = frozenset({"disk_full", "file_gone"})
+# what a worker can be refused by other than the file
+_STATUS = {"disk_full": 507, "file_gone": 409, "not_allowed": 409}
 
 
 class StillRunning(Exception):
@@ -119,6 +120,12 @@ def _outcome(answer: Mapping[str, Any]) -> dict[str, Any]:
         done: dict[str, Any] = answer["done"]
         return done
     rule = refused["rule"]
-    status = {"disk_full": 507, "file_gone": 409}.get(rule, 422)
-    param = None if rule in _OF_THE_FILE else FILE_PART
-    raise ApiError(status, f"{FILE_PART}: {refused['message']}", param=param, code=rule)
+    if rule == "store_unavailable":
+        raise busy(_sentence(refused["message"]), rule, 5)
+    if rule in _STATUS:
+        raise ApiError(_STATUS[rule], _sentence(refused["message"]), code=rule)
+    raise ApiError(422, f"{FILE_PART}: {refused['message']}", param=FILE_PART, code=rule)
+
+
+def _sentence(message: str) -> str:
+    return message[:1].upper() + message[1:]

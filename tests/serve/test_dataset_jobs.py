@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from resources.store import Store
+from resources.upload_worker import answer
 from serve.api import IngressDeps, build_api
 from serve.dataset_jobs import DatasetJobs, StillRunning, run_worker
 from serve.errors import ApiError
@@ -133,6 +135,7 @@ async def test_closing_ends_what_runs_and_what_waits() -> None:
 
 
 @pytest.mark.parametrize(("rule", "status", "param"), [("disk_full", 507, None), ("file_gone", 409, None),
+                                                       ("not_allowed", 409, None), ("store_unavailable", 503, None),
                                                        ("torn_last_line", 422, "file")])  # fmt: skip
 async def test_a_refusal_becomes_an_answer(rule: str, status: int, param: str | None) -> None:
     async def worker(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,6 +161,21 @@ async def test_the_process_reads_the_file_and_says_what_is_wrong_with_it(tmp_pat
         await DatasetJobs().run("a", job(torn))
 
     assert (await good)["stats"]["total_samples"] == 3
+
+
+async def test_a_dataset_deleted_while_it_is_ingested_is_a_conflict_and_a_store_away_no_fault(
+    store: Store, tmp_path: Path
+) -> None:
+    values = {"name": "n", "version": "1", "format": "alpaca", "kind": "training", "file_name": "a.jsonl"}
+    values |= {"extension": "jsonl", "size_bytes": 1, "sha256": "", "mapping": {}, "tags": [], "dataset_metadata": {}}
+    id = store.uploads.add({**values, "stats": {}}, lambda id: None).id
+    store.uploads.delete(id)
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(lines(GOOD))
+    ingest = {**job(path, "ingest"), "id": id, "provenance": "human"}
+
+    for url, rule in ((str(store.database.url), "not_allowed"), (f"sqlite:///{tmp_path}/x.db", "store_unavailable")):
+        assert answer({**ingest, "database_url": url})["refused"]["rule"] == rule
 
 
 async def test_a_process_that_dies_is_no_end_of_the_ingress(tmp_path: Path) -> None:

@@ -1,16 +1,14 @@
 """The form of a conversation: deterministic rules, each with a stable reason code; `core.examination` applies all."""
 
 import re
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Literal
 
 from core.common_words import GREETINGS
-from core.conversation import Conversation, Message
+from core.conversation import Message
 from core.domain import Domain
-from core.duplicates import exact_hash, folded
+from core.duplicates import folded
 
 RULES_VERSION = "rules-2"
 
@@ -43,16 +41,6 @@ class Finding(Domain):
 
 
 Rule = Callable[[Sequence[Message], str], Iterator[Finding]]
-
-
-@dataclass(frozen=True)
-class Screening:
-    """Ids in the order given; `reasons` counts each rule once for each rejected conversation."""
-
-    accepted: tuple[str, ...]
-    rejected: dict[str, tuple[Finding, ...]]
-    warnings: dict[str, tuple[Finding, ...]]
-    reasons: Counter[str]
 
 
 def _error(rule: str, where: str, message: str) -> Finding:
@@ -157,34 +145,3 @@ def token_limit(length: int, limit: int) -> list[Finding]:
     if length <= limit:
         return []
     return [_error("too_many_tokens", "conversation", f"Expected at most {limit} tokens, found {length}")]
-
-
-def screen(
-    conversations: Sequence[Conversation],
-    known_hashes: Collection[str] = frozenset(),
-    count_tokens: Callable[[Conversation], int] | None = None,
-    max_tokens: int | None = None,
-    rules: Sequence[Rule] = FORMAT_RULES,
-) -> Screening:
-    """Accept or reject each conversation with all its findings; of exact duplicates the first accepted is kept."""
-    accepted: list[str] = []
-    rejected: dict[str, tuple[Finding, ...]] = {}
-    warnings: dict[str, tuple[Finding, ...]] = {}
-    taken = set(known_hashes)
-    for conversation in conversations:
-        findings = format_findings(conversation.messages, conversation.reply, rules)
-        if not findings and count_tokens is not None and max_tokens is not None:
-            # only a well-formed conversation can be rendered, hence counted
-            findings += token_limit(count_tokens(conversation), max_tokens)
-        text = exact_hash(conversation)
-        if text in taken:
-            findings.append(_error("duplicate", "conversation", "Expected a new pair of question and reply"))
-        if any(finding.severity == "error" for finding in findings):
-            rejected[conversation.id] = tuple(findings)
-            continue
-        taken.add(text)
-        accepted.append(conversation.id)
-        if findings:
-            warnings[conversation.id] = tuple(findings)
-    reasons = Counter(rule for found in rejected.values() for rule in {f.rule for f in found if f.severity == "error"})
-    return Screening(accepted=tuple(accepted), rejected=rejected, warnings=warnings, reasons=reasons)

@@ -13,6 +13,7 @@ from core.duplicates import exact_hash, text_of
 from core.examination import Examined, examine
 from core.pii import CONTACT, Recogniser, mask_personal
 from core.quality import Hints
+from core.review import overrule
 from core.rules import Finding
 from core.sides import Placing, Side, other_units, unit_names, unit_of
 from resources import screening_rows as rows_of
@@ -119,12 +120,8 @@ def judge(one: Prepared, max_tokens: int, gate: GatePrompts) -> Examined:
     if one.tokens is None and examined.accepted:
         return _with(examined, REFUSED)
     if one.overruled and not examined.accepted:
-        return replace(examined, findings=tuple(_softened(finding, one.overruled) for finding in examined.findings))
+        return replace(examined, findings=overrule(examined.findings, one.overruled))
     return examined
-
-
-def _softened(finding: Finding, overruled: frozenset[str]) -> Finding:
-    return finding.model_copy(update={"severity": "warning"}) if finding.rule in overruled else finding
 
 
 def _without_duplicates(

@@ -1,9 +1,8 @@
 import pytest
 
-from core.conversation import Conversation, Message
-from core.duplicates import exact_hash
-from core.rules import Finding, format_findings, screen, token_limit
-from tests.core.examples import conversation, talk
+from core.conversation import Message
+from core.rules import Finding, format_findings, token_limit
+from tests.core.examples import talk
 
 
 def messages(*roles: str) -> tuple[Message, ...]:
@@ -90,57 +89,3 @@ def test_all_findings_are_reported_at_once() -> None:
 def test_a_limit_is_reached_only_above_it() -> None:
     assert token_limit(512, 512) == []
     assert [f.message for f in token_limit(513, 512)] == ["Expected at most 512 tokens, found 513"]
-
-
-def test_screening_accepts_rejects_and_counts_reasons() -> None:
-    batch = [
-        conversation(id="good"),
-        conversation(id="again", question="why is  the SKY blue?"),
-        conversation("old", "known", id="known"),
-        conversation("hm", "", id="empty"),
-        conversation(id="broken", messages=messages("user", "user", "user"), reply=""),
-        conversation("long", "x" * 40, id="long"),
-    ]
-    known = screen([conversation("OLD", "known", id="first")])
-    assert known.accepted == ("first",)
-    screened = screen(batch, known_hashes={hash_of("old", "known")}, count_tokens=reply_length, max_tokens=30)
-    assert screened.accepted == ("good",)
-    assert screened.reasons == {"duplicate": 2, "empty_reply": 2, "too_many_tokens": 1, "roles_not_alternating": 1}
-    assert len(screened.rejected["broken"]) == 3
-
-
-def hash_of(question: str, reply: str) -> str:
-    return exact_hash(conversation(question, reply))
-
-
-def reply_length(c: Conversation) -> int:
-    return len(c.reply)
-
-
-def test_a_rejected_conversation_does_not_shadow_its_good_twin() -> None:
-    twin = {"question": "q", "reply": "a"}
-    batch = [conversation(**twin, id="bad", messages=(*messages("user"), *talk("q"))), conversation(**twin, id="good")]
-    screened = screen(batch)
-    assert screened.accepted == ("good",)
-    assert set(screened.rejected) == {"bad"}
-
-
-def test_only_a_well_formed_conversation_is_counted() -> None:
-    counted: list[str] = []
-
-    def count(c: Conversation) -> int:
-        counted.append(c.id)
-        return 1
-
-    screen([conversation(id="bad", reply=""), conversation(id="good")], count_tokens=count, max_tokens=5)
-    assert counted == ["good"]
-
-
-def test_a_warning_is_kept_beside_an_accepted_conversation() -> None:
-    def doubts(messages: object, reply: str):  # type: ignore[no-untyped-def]
-        yield Finding(rule="doubt", severity="warning", where="reply", message="hm")
-
-    screened = screen([conversation()], rules=(doubts,))
-    assert screened.accepted == ("c1",)
-    assert [f.rule for f in screened.warnings["c1"]] == ["doubt"]
-    assert not screened.reasons

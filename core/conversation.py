@@ -1,6 +1,7 @@
 """The unit of everything: one reply with the messages before it."""
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any, Literal
 
 from pydantic import Field
@@ -9,6 +10,10 @@ from core.domain import Domain, Identifier, Text, UtcTime
 
 Role = Literal["system", "user", "assistant", "tool"]
 Provenance = Literal["human", "teacher", "self", "self_edited"]
+
+
+MOST_IN_THREAD = 64_000_000  # characters that the conversations of one thread repeat of each other
+_OF_A_MESSAGE = 16  # characters that a message weighs beside its text
 
 
 class Message(Domain):
@@ -35,6 +40,12 @@ class Conversation(Domain):
     def last_user(self) -> str:
         """The text the reply answers: the last message of the user, or nothing."""
         return next((m.content for m in reversed(self.messages) if m.role == "user"), "")
+
+
+def is_too_long(turns: Sequence[Message], replies: Sequence[int]) -> bool:
+    """Whether a thread, in which each reply repeats all before it, would come to more than MOST_IN_THREAD."""
+    before = [0, *accumulate(_OF_A_MESSAGE + len(turn.content) for turn in turns)]
+    return sum(before[reply] for reply in replies) > MOST_IN_THREAD
 
 
 def conversations_of_thread(

@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from core.conversation import Conversation, Message
+from core.conversation import Conversation, Message, is_too_long
 from core.formats import OWN_COLUMNS, Columns, ImportFormat, RecordRefused, list_column
 
 _OPENAI_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 _SHAREGPT_ROLES = {"system": "system", "human": "user", "gpt": "assistant", "tool": "tool"}
+THREAD_TOO_LONG = "expected a thread whose replies, each with all before it, can be held, found it too long: cut it"
 _UNHELD = ("tool_calls", "function_call", "audio")
 _FALSE = (False, "false", "False", "FALSE", "0")
 
@@ -39,6 +40,8 @@ def to_conversations(
         raise RecordRefused("nothing_to_learn", "record", "expected an assistant message to learn, found none")
     if thread.replies[0] == 0:
         raise RecordRefused("reply_to_nothing", "record", "expected a message before the first reply, found none")
+    if is_too_long(thread.turns, thread.replies):
+        raise RecordRefused("thread_too_long", "record", THREAD_TOO_LONG)
     own = _identifiers(record, columns)
     name = id or own.pop("id", None)
     if name is None:

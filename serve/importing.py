@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from core.conversation import Conversation, Message, conversations_of_thread
+from core.conversation import Conversation, Message, conversations_of_thread, is_too_long
 from core.formats import TEXT_COLUMNS, ImportFormat, RecordRefused, detect_format
-from core.formats_in import to_conversations
+from core.formats_in import THREAD_TOO_LONG, to_conversations
 from serve.bodies import parse_json
 from serve.errors import ApiError, invalid
 from serve.messages import form_findings
@@ -44,7 +44,7 @@ def read(body: bytes, most: int, key: str | None) -> Import:
     if not items:
         raise ApiError(422, "the body: expected at least one conversation, found none", code="invalid_value")
     if len(items) > most:
-        raise ApiError(413, f"Expected at most {most} conversations, found {len(items)}", code="too_many_conversations")
+        raise _too_many(most, len(items))
     prefix = f"import-{hashlib.sha256(key.encode()).hexdigest()[:24]}" if key else f"import-{uuid.uuid4().hex}"
     found: list[Conversation] = []
     rejected: list[dict[str, Any]] = []
@@ -53,6 +53,8 @@ def read(body: bytes, most: int, key: str | None) -> Import:
             found += _conversations(item, f"{prefix}-{index}")
         except ApiError as error:
             rejected.append({"index": index, "rule": error.code, "reason": error.message})
+        if len(found) > most:  # an item may be a thread of many
+            raise _too_many(most, len(found))
     derived = frozenset(c.id for c in found if c.id.startswith(f"{prefix}-")) if key else frozenset()
     return Import(found, rejected, derived)
 
@@ -108,8 +110,14 @@ def _of_messages(item: Any, made_id: str) -> list[Conversation]:
     id, fields = given.id or made_id, _fields(given)
     if given.reply is not None:
         return [Conversation(id=id, messages=messages, reply=given.reply, thread_id=given.thread_id, **fields)]
+    if is_too_long(messages, [index for index, message in enumerate(messages) if message.role == "assistant"]):
+        raise RecordRefused("thread_too_long", "messages", THREAD_TOO_LONG)
     thread = conversations_of_thread(messages, id, **fields)
     return [turn.model_copy(update={"thread_id": given.thread_id or id}) for turn in thread]
+
+
+def _too_many(most: int, found: int) -> ApiError:
+    return ApiError(413, f"Expected at most {most} conversations, found {found}", code="too_many_conversations")
 
 
 def _rejected(rule: str, reason: str) -> ApiError:

@@ -287,3 +287,12 @@ def test_the_axolotl_config_names_the_fields_of_its_file(format: ExportFormat, n
 def test_axolotl_has_no_config_for_formats_without_turns() -> None:
     with pytest.raises(ValueError, match="messages or sharegpt"):
         axolotl_config("kto", "data.jsonl", "base")
+
+
+def test_a_thread_whose_replies_repeat_too_much_is_refused_before_it_is_cut_up() -> None:
+    turns = [{"role": role, "content": "a"} for _ in range(20_000) for role in ("user", "assistant")]
+    with pytest.raises(RecordRefused) as refused:
+        to_conversations("messages", {"messages": turns}, id="t", **FIELDS)
+    assert refused.value.rule == "thread_too_long"
+    few = {"messages": turns[:1000]}
+    assert len(to_conversations("messages", few, id="t", **FIELDS)) == 500

@@ -264,3 +264,20 @@ async def test_a_time_beyond_the_calendar_spoils_only_its_conversation(client: h
     assert (answer["accepted"], [found["index"] for found in answer["rejected"]]) == (1, [0])
     (row,) = (await client.get("/mlops/conversations")).json()["items"]
     assert row["created_at"].endswith("Z")
+
+
+async def test_a_thread_that_repeats_itself_without_measure_is_no_import(client: httpx.AsyncClient) -> None:
+    pair = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    item = {"provenance": "human", "messages": pair * 10_000}
+    answer = (await client.post("/mlops/conversations", json=[item])).json()
+    assert [one["rule"] for one in answer["rejected"]] == ["thread_too_long"]
+
+
+@pytest.mark.parametrize("changes", [{"limits": IngressLimits(import_conversations=3)}])
+async def test_replies_of_threads_count_among_the_conversations_of_an_import(
+    client: httpx.AsyncClient, store: Store, changes: Any
+) -> None:
+    pair = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    answer = await client.post("/mlops/conversations", json=[{"provenance": "human", "messages": pair * 4}])
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_many_conversations")
+    assert store.conversations.page().total == 0

@@ -57,7 +57,9 @@ def decoded(data: bytes) -> str:
     except UnicodeDecodeError as error:
         before = bare[: error.start].decode()
         at = error.start + len(data) - len(bare)
-        raise JsonRefused("invalid_utf8", f"an invalid byte at {at}", before, len(before)) from None
+        raise JsonRefused(
+            "invalid_utf8", f"an invalid byte at {at}: save the text as UTF-8", before, len(before)
+        ) from None
 
 
 def first_problem(text: str, *, nul: bool = False) -> JsonRefused | None:

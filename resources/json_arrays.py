@@ -67,7 +67,7 @@ def _one_array(text: "_Text") -> Iterator[Record | BadLine]:
 
 def _element(value: str, line: int, column: int) -> Record | BadLine:
     if not value.isascii() and (found := _UNDECODED.search(value)):
-        problem = JsonRefused("invalid_utf8", "an invalid byte", value, found.start())
+        problem = JsonRefused("invalid_utf8", "an invalid byte: save the text as UTF-8", value, found.start())
         return _bad(problem, line, column)
     try:
         parsed = parse_strict(value)

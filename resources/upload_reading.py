@@ -11,7 +11,7 @@ from core.formats import IMPORT_FORMATS, LOOKED_AT, Columns, FormatUnknown, Impo
 from core.formats_in import to_conversations
 from resources.line_findings import LineFinding
 from resources.readers import read_records
-from resources.records import BadLine, Record
+from resources.records import BadLine, FileRefused, Record
 
 # what stands where a record of somebody stood who asked to be erased, so that the others keep their numbers
 ERASED: Mapping[str, Any] = {"erased": True}
@@ -65,12 +65,14 @@ class Source(NamedTuple):
 
 
 def format_in(source: Source) -> ImportFormat:
-    """The format of the file: as it was named, else recognised by its first records."""
+    """The format of the file: as it was named, else recognised by its first records. FileRefused if all are bad."""
     known = next((name for name in IMPORT_FORMATS if name == source.format), None)
     if known:
         return known
-    found = read_records(source.path, extension=source.extension, keep_good=True)
-    records = [one.value for one in islice(found, LOOKED_AT) if isinstance(one, Record) and one.value != ERASED]
+    found = list(islice(read_records(source.path, extension=source.extension, keep_good=True), LOOKED_AT))
+    records = [one.value for one in found if isinstance(one, Record) and one.value != ERASED]
+    if not records and (bad := next((one for one in found if isinstance(one, BadLine)), None)):
+        raise FileRefused.for_line(bad)  # its format is not what is wrong with it
     try:
         return format_of(records, source.columns)
     except FormatUnknown as unknown:

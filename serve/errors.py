@@ -34,6 +34,7 @@ _SHAPES = {
     "int_parsing_size": "a smaller whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
+    "float_parsing": "a number",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
 }
@@ -98,6 +99,8 @@ def _expected(problem: Mapping[str, Any]) -> str:
     if problem["type"] in _SHAPES:
         return f"expected {_SHAPES[problem['type']]}"
     said = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "too_short" and isinstance(problem.get("input"), str):
+        return f"expected a text of at least {problem['ctx']['min_length']} character"
     found = _SHOULD.match(said)
     if not found:
         return said

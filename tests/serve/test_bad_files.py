@@ -34,6 +34,8 @@ def line(data: bytes) -> bytes:
 
 PARQUET = parquet()
 CSV = b"instruction,output\nWhy?,Because.\n"
+KOREAN_LINE = '{"instruction": "프린터가 멈췄어요", "output": "전원을 켜 주세요"}\n'
+KOREAN_CSV = "instruction,output\n프린터가 멈췄어요,전원을 켜 주세요\n"
 # file name, bytes, rule, what the message names
 FILES: dict[str, tuple[str, bytes, str, str]] = {
     "JSON lines under .json": ("a.json", LINES, "wrong_extension", "json"),
@@ -63,6 +65,14 @@ FILES: dict[str, tuple[str, bytes, str, str]] = {
     "a list as a line": ("a.jsonl", line(b'["sEcReT"]'), "not_an_object", "line 4"),
     "a CSV formula": ("a.csv", CSV + b'"=HYPERLINK(""http://x"",""sEcReT"")",a\n', "", "line 3"),
     "a CSV row too long": ("a.csv", CSV + b"a,b,sEcReT\n", "", "line 3"),
+    "a CSV that a Korean spreadsheet wrote": (
+        "상담.csv",
+        KOREAN_CSV.encode("cp949"),
+        "invalid_utf8",
+        "save the text as UTF-8",
+    ),
+    "lines that are all in another encoding": ("a.jsonl", KOREAN_LINE.encode("cp949") * 2, "invalid_utf8", "line 1"),
+    "NaN in every line": ("a.jsonl", b'{"instruction": NaN, "output": "sEcReT"}\n', "not_a_number", "line 1"),
     "no known columns": ("a.jsonl", b'{"colour": "sEcReT"}\n' * 3, "unknown_format", "name the format"),
 }
 

@@ -8,7 +8,9 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from resources.process import die_with_parent
@@ -55,10 +57,17 @@ def _refused(rule: str, message: str) -> dict[str, Any]:
     return {"refused": {"rule": rule, "message": message, "line": None, "column": None}}
 
 
+def step_back() -> None:
+    """Others go first, and where memory runs out this process is ended before any that answers chats."""
+    os.nice(NICENESS)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
 def main() -> None:
     job = json.load(sys.stdin)
     die_with_parent(job["parent"])
-    os.nice(NICENESS)
+    step_back()
     json.dump(answer(job), sys.stdout)
 
 

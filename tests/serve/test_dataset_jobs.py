@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
+from resources.settings import ROOT
 from resources.store import Store
-from resources.upload_worker import answer
+from resources.upload_worker import NICENESS, answer
 from serve.api import IngressDeps, build_api
 from serve.dataset_jobs import DatasetJobs, StillRunning, run_worker
 from serve.errors import ApiError
@@ -176,6 +179,14 @@ async def test_a_dataset_deleted_while_it_is_ingested_is_a_conflict_and_a_store_
 
     for url, rule in ((str(store.database.url), "not_allowed"), (f"sqlite:///{tmp_path}/x.db", "store_unavailable")):
         assert answer({**ingest, "database_url": url})["refused"]["rule"] == rule
+
+
+def test_the_process_stands_behind_the_chats_for_time_and_memory() -> None:
+    program = "import os; from resources.upload_worker import step_back as s; s(); print(os.nice(0)); "
+    program += "print(open('/proc/self/oom_score_adj').read())"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert [int(word) for word in said.stdout.split()] == [min(19, os.nice(0) + NICENESS), 1000]
 
 
 async def test_a_process_that_dies_is_no_end_of_the_ingress(tmp_path: Path) -> None:

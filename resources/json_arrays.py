@@ -75,7 +75,7 @@ def _element(value: str, line: int, column: int) -> Record | BadLine:
         return _bad(refused, line, column)
     if not isinstance(parsed, dict):
         return BadLine(line, column, "not_an_object", "expected a JSON object, found another value")
-    return Record(line, parsed)
+    return Record(line, parsed, column)
 
 
 def _bad(problem: JsonRefused, line: int, column: int) -> BadLine:

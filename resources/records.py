@@ -25,10 +25,11 @@ USUAL_LIMITS = Limits()
 
 
 class Record(NamedTuple):
-    """One object and the line it began on; in Parquet the line is the row, from 1."""
+    """One object and where it began: the line, in Parquet the row, from 1; in a JSON array also the column (else 0)."""
 
     line: int
     value: dict[str, Any]
+    column: int = 0
 
 
 class BadLine(NamedTuple):

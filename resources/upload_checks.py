@@ -64,7 +64,10 @@ def validate(job: Mapping[str, Any]) -> dict[str, Any]:
         "reasons": dict(tally.reasons.most_common()),
         "checks": [check for check in CHECKS if check in wanted],
         "rules_version": RULES_VERSION,
-        "findings": [tuple(vars(one).values()) for one in sorted(tally.findings, key=lambda one: one.line or 0)],
+        "findings": [
+            tuple(vars(one).values())
+            for one in sorted(tally.findings, key=lambda one: (one.line or 0, one.column or 0))
+        ],
     }
 
 
@@ -80,8 +83,8 @@ class _Checks:
         self._wanted, self._tokenizer, self._max_tokens = wanted, tokenizer, max_tokens
         self._texts, self._tally = texts, tally
         self._near = NearDuplicates(MemoryBands(), texts.get)
-        self._line_of_hash: dict[bytes, int] = {}
-        self._lines: list[int] = [0]
+        self._place_of_hash: dict[bytes, tuple[int, int]] = {}
+        self._places: list[tuple[int, int]] = [(0, 0)]
 
     def take(self, batch: tuple[Sample | LineFinding, ...]) -> None:
         new: list[tuple[int, str]] = []
@@ -90,17 +93,18 @@ class _Checks:
             if isinstance(found, LineFinding):
                 self._tally.note(found)
                 continue
-            qualities = [self._one(found.line, conversation, new) for conversation in found.conversations]
+            qualities = [self._one(found, conversation, new) for conversation in found.conversations]
             if None not in qualities:
                 self._tally.valid += 1
                 self._tally.quality += sum(filter(None, qualities)) / len(qualities)
         for seq, placed in self._near.place(new).items():
             if placed.near:
                 self._tally.duplicates["near"] += 1
-                message = f"Says nearly the same as line {self._lines[placed.near[0]]}"
-                self._tally.note(LineFinding(self._lines[seq], None, "near_duplicate", "warning", message))
+                message = f"Says nearly the same as {_words(self._places[placed.near[0]])}"
+                line, column = self._places[seq]
+                self._tally.note(LineFinding(line, column or None, "near_duplicate", "warning", message))
 
-    def _one(self, line: int, conversation: Conversation, new: list[tuple[int, str]]) -> float | None:
+    def _one(self, sample: Sample, conversation: Conversation, new: list[tuple[int, str]]) -> float | None:
         """Its quality, or None where something is wrong that keeps it out."""
         masked, personal = mask_personal(conversation)
         if "personal_data" in self._wanted:
@@ -110,10 +114,10 @@ class _Checks:
         if self._tokenizer and not any(finding.severity == "error" for finding in findings):
             findings += self._tokens(masked, self._tokenizer)
         if "duplicates" in self._wanted:
-            findings += self._duplicate(line, masked, new)
+            findings += self._duplicate((sample.line, sample.column), masked, new)
         for finding in findings:
             message = f"{finding.where}: {finding.message}"
-            self._tally.note(LineFinding(line, None, finding.rule, finding.severity, message))
+            self._tally.note(sample.finding(finding.rule, finding.severity, message))
         return None if any(finding.severity == "error" for finding in findings) else examined.quality
 
     def _is_wanted(self, finding: Finding) -> bool:
@@ -126,17 +130,24 @@ class _Checks:
         message = sentence("template_refuses")
         return [Finding(rule="template_refuses", severity="error", where="messages", message=message)]
 
-    def _duplicate(self, line: int, conversation: Conversation, new: list[tuple[int, str]]) -> list[Finding]:
-        first = self._line_of_hash.setdefault(bytes.fromhex(exact_hash(conversation))[:16], line)
-        if first != line:
+    def _duplicate(
+        self, place: tuple[int, int], conversation: Conversation, new: list[tuple[int, str]]
+    ) -> list[Finding]:
+        first = self._place_of_hash.setdefault(bytes.fromhex(exact_hash(conversation))[:16], place)
+        if first != place:
             self._tally.duplicates["exact"] += 1
-            message = f"Expected a new pair of question and reply, found that of line {first}"
+            message = f"Expected a new pair of question and reply, found that of {_words(first)}"
             return [Finding(rule="duplicate", severity="error", where="conversation", message=message)]
-        if len(self._lines) <= MOST_COMPARED:
+        if len(self._places) <= MOST_COMPARED:
             text = text_of(conversation)
-            self._lines.append(line)
+            self._places.append(place)
             new.append((self._texts.add(text), text))
         return []
+
+
+def _words(place: tuple[int, int]) -> str:
+    line, column = place
+    return f"line {line}, column {column}" if column else f"line {line}"
 
 
 def _batches(found: Iterator[Sample | LineFinding]) -> Iterator[tuple[Sample | LineFinding, ...]]:

@@ -68,16 +68,16 @@ def _wanted(source: Source, job: Mapping[str, Any], errors: _Errors) -> Iterator
             errors.note(found)
             continue
         masked = [mask_personal(conversation)[0] for conversation in found.conversations]
-        wrong = [problem for one in masked for problem in _problems(found.line, one)] if job["validate"] else []
+        wrong = [problem for one in masked for problem in _problems(found, one)] if job["validate"] else []
         if wrong:
             errors.note(*wrong)
             continue
         yield from ((found, conversation) for conversation in masked)
 
 
-def _problems(line: int, conversation: Conversation) -> list[LineFinding]:
+def _problems(sample: Sample, conversation: Conversation) -> list[LineFinding]:
     errors = (finding for finding in examine(conversation).findings if finding.severity == "error")
-    return [LineFinding(line, None, one.rule, one.severity, f"{one.where}: {one.message}") for one in errors]
+    return [sample.finding(one.rule, one.severity, f"{one.where}: {one.message}") for one in errors]
 
 
 def _liked(source: Source, sample: Sample) -> bool | None:

@@ -80,7 +80,7 @@ def _unrenderable(sample: Sample) -> Iterator[LineFinding]:
     for conversation in sample.conversations:
         for one in format_findings(conversation.messages, conversation.reply):
             if one.rule in _REFUSED:
-                yield LineFinding(sample.line, None, one.rule, one.severity, f"{one.where}: {one.message}")
+                yield sample.finding(one.rule, one.severity, f"{one.where}: {one.message}")
 
 
 def _outcome(state: str, source: Source, tally: Counter[str], rejected: Counter[str]) -> dict[str, Any]:

@@ -27,11 +27,16 @@ class TaskRefused(ValueError):
 
 
 class Sample(NamedTuple):
-    """A record, the line it began on, and a conversation for each reply in it."""
+    """A record, where it began (column 0: all of its line), and a conversation for each reply in it."""
 
     line: int
     record: Mapping[str, Any]
     conversations: list[Conversation]
+    column: int = 0
+
+    def finding(self, rule: str, severity: str, message: str) -> LineFinding:
+        """What is said of it, at its place."""
+        return LineFinding(self.line, self.column or None, rule, severity, message)
 
 
 class Source(NamedTuple):
@@ -104,8 +109,9 @@ def _sample(source: Source, format: ImportFormat, record: Record, number: int) -
             created_at=source.created_at,
         )
     except RecordRefused as refused:
-        return LineFinding(record.line, None, refused.rule, "error", f"{refused.where}: {refused.problem}")
-    return Sample(record.line, record.value, conversations)
+        where = (record.line, record.column or None)
+        return LineFinding(*where, refused.rule, "error", f"{refused.where}: {refused.problem}")
+    return Sample(record.line, record.value, conversations, record.column)
 
 
 def _finding(bad: BadLine) -> LineFinding:

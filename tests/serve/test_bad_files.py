@@ -146,3 +146,14 @@ async def test_columns_of_other_names_are_mapped(client: httpx.AsyncClient) -> N
 
     assert (made.status_code, made.json()["mapping"]) == (201, mapping)
     assert (await client.post(f"{PATH}/1/validate")).json()["valid"] == 1
+
+
+async def test_duplicates_in_an_array_on_one_line_are_found_and_told_apart(client: httpx.AsyncClient) -> None:
+    same = {"instruction": "Why does it blink?", "output": "The drum is at its end."}
+    await send(client, json.dumps([same, same]).encode(), "a.json")
+    found = (await client.post(f"{PATH}/1/validate")).json()
+
+    assert (found["is_valid"], found["duplicates"]["exact"]) == (False, 1)
+    (second,) = found["findings"]
+    assert (second["rule"], second["line"], second["column"]) == ("duplicate", 1, len(json.dumps([same])) + 2)
+    assert "line 1, column 2" in second["message"]

@@ -5,6 +5,7 @@ earlier versions accepted. A share is of everything accepted in the end, so it d
 model itself comes before or after those of people.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,11 @@ from core.conversation import Provenance
 from core.domain import Domain
 from core.rules import Finding
 
+# with fewer, one who asks much is no stranger who floods the dataset: it is the team trying its product
+USERS_THAT_MAKE_A_CAP = 10
+# beside the number: in a dataset of many, one user may be a tenth
+USER_SHARE = 0.1
+
 # written by the model alone; `self_edited` has been through a person's hands
 OWN: frozenset[Provenance] = frozenset({"self"})
 
@@ -24,7 +30,10 @@ class Caps(Domain):
     """Limits; a count of 0 and a share of 1 mean no limit, a share of 0 means none at all."""
 
     per_user: int = Field(
-        default=50, ge=0, le=1_000_000, description="Conversations in a dataset of one user; 0: no limit"
+        default=50,
+        ge=0,
+        le=1_000_000,
+        description="Conversations in a dataset of one of ten users or more, or a tenth of all; 0: no limit",
     )
     per_cluster: int = Field(
         default=3,
@@ -34,6 +43,12 @@ class Caps(Domain):
     )
     self_share: float = Field(
         default=0.5, ge=0.0, le=1.0, description="Share of a dataset that the model wrote itself; 1: no limit, 0: none"
+    )
+    self_allowed: int = Field(
+        default=200,
+        ge=0,
+        le=1_000_000,
+        description="Replies of the model itself that a dataset may hold whatever their share is",
     )
     refusal_share: float = Field(
         default=0.1, ge=0.0, le=1.0, description="Share of a dataset whose reply refuses; 1: no limit, 0: none"
@@ -52,13 +67,14 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CapCounts:
-    """What earlier versions accepted."""
+    """What earlier versions accepted; `users` and `clusters` are those that the candidates have as well."""
 
     users: Mapping[str, int] = field(default_factory=dict)
     clusters: Mapping[int, int] = field(default_factory=dict)
     total: int = 0
     own: int = 0
     refusals: int = 0
+    known_users: int = 0
 
     @classmethod
     def of(cls, accepted: Iterable[Candidate]) -> "CapCounts":
@@ -74,7 +90,7 @@ class CapCounts:
                 users[candidate.user_id] += 1
             if candidate.cluster is not None:
                 clusters[candidate.cluster] += 1
-        return cls(users, clusters, total, own, refusals)
+        return cls(users, clusters, total, own, refusals, len(users))
 
 
 def apply_caps(candidates: Sequence[Candidate], already: CapCounts, limits: Caps) -> dict[str, Finding]:
@@ -95,11 +111,12 @@ def apply_caps(candidates: Sequence[Candidate], already: CapCounts, limits: Caps
 
 def _over_counts(candidates: Sequence[Candidate], already: CapCounts, limits: Caps) -> dict[str, Finding]:
     users, clusters = Counter(already.users), Counter(already.clusters)
+    most = _most_of_a_user(candidates, already, limits)
     over: dict[str, Finding] = {}
     for candidate in candidates:
         user, cluster = candidate.user_id, candidate.cluster
-        if limits.per_user and user is not None and users[user] >= limits.per_user:
-            over[candidate.id] = _over("cap_user", f"Expected at most {limits.per_user} conversations of one user")
+        if user is not None and users[user] >= most:
+            over[candidate.id] = _over("cap_user", f"Expected at most {most:.0f} conversations of one user")
         elif limits.per_cluster and cluster is not None and clusters[cluster] >= limits.per_cluster:
             message = f"Expected at most {limits.per_cluster} conversations that say nearly the same"
             over[candidate.id] = _over("cap_cluster", message)
@@ -109,18 +126,27 @@ def _over_counts(candidates: Sequence[Candidate], already: CapCounts, limits: Ca
     return over
 
 
+def _most_of_a_user(candidates: Sequence[Candidate], already: CapCounts, limits: Caps) -> float:
+    """By what was there before alone: rejecting some of the candidates must not lower it."""
+    new = {candidate.user_id for candidate in candidates if candidate.user_id is not None} - already.users.keys()
+    if not limits.per_user or already.known_users + len(new) < USERS_THAT_MAKE_A_CAP:
+        return math.inf
+    return max(limits.per_user, int(USER_SHARE * already.total))
+
+
 def _over_share(kept: Sequence[Candidate], already: CapCounts, limits: Caps) -> dict[str, Finding]:
     """What one look at both shares rejects: of each kind the last come."""
     own = [candidate.id for candidate in kept if candidate.provenance in OWN]
     refusals = [candidate.id for candidate in kept if candidate.refusal]
     total = already.total + len(kept)
     over: dict[str, Finding] = {}
-    for rule, ids, before, share, what in (
-        ("cap_self", own, already.own, limits.self_share, "of the model's own replies"),
-        ("cap_refusal", refusals, already.refusals, limits.refusal_share, "of refusals"),
+    allowed = limits.self_allowed if limits.self_share else 0
+    for rule, ids, before, share, least, what in (
+        ("cap_self", own, already.own, limits.self_share, allowed, "of the model's own replies"),
+        ("cap_refusal", refusals, already.refusals, limits.refusal_share, 0, "of refusals"),
     ):
         others = total - before - len(ids)
-        room = max(0, _room(others, share) - before) if share < 1 else len(ids)
+        room = max(0, max(_room(others, share), least) - before) if share < 1 else len(ids)
         finding = _over(rule, f"Expected at most {share:.0%} {what} in the dataset")
         over.update({id_: over.get(id_, finding) for id_ in ids[room:]})
     return over

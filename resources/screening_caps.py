@@ -41,6 +41,7 @@ def _earlier(connection: Connection, n: int) -> CapCounts:
         total=_number(connection, n),
         own=_number(connection, n, _c.provenance.in_(sorted(OWN))),
         refusals=_number(connection, n, REFUSAL),
+        known_users=_users(connection, n),
     )
 
 
@@ -48,6 +49,11 @@ def _by(connection: Connection, n: int, column: ColumnElement[Any]) -> dict[Any,
     here = select(column).where(_c.version == n, column.is_not(None))
     query = select(column, func.count()).where(accepted(n - 1), column.in_(here)).group_by(column)
     return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def _users(connection: Connection, n: int) -> int:
+    query = select(func.count(_c.user_id.distinct())).where(accepted(n - 1))
+    return int(connection.execute(query).scalar_one())
 
 
 def _number(connection: Connection, n: int, *which: ColumnElement[bool]) -> int:

@@ -147,6 +147,7 @@ class Settings(BaseSettings):
     data_max_per_user: int = like(Caps, "per_user")
     data_max_per_cluster: int = like(Caps, "per_cluster")
     data_max_self_share: float = like(Caps, "self_share")
+    data_self_allowed: int = like(Caps, "self_allowed")
     data_max_refusal_share: float = like(Caps, "refusal_share")
 
     # --- the gate
@@ -310,7 +311,8 @@ class Settings(BaseSettings):
 
     def caps(self) -> Caps:
         """How much of a dataset may come from one place."""
-        return Caps(**{name: getattr(self, f"data_max_{name}") for name in Caps.model_fields})
+        limits = {name: getattr(self, f"data_max_{name}") for name in Caps.model_fields if name != "self_allowed"}
+        return Caps(**limits, self_allowed=self.data_self_allowed)
 
     def gate_thresholds(self) -> GateThresholds:
         """Where the gate draws its lines."""

@@ -232,7 +232,8 @@ def test_what_was_screened_under_other_masks_is_masked_anew(
 
 def test_the_caps_count_what_earlier_versions_accepted(store: Store) -> None:
     capped = replace(SCREENER, caps=Caps(per_user=3))
-    claim = claimed(store, [*numbered(0, 20), *(conversation(30 + n, user="ann") for n in range(2))])
+    others = [conversation(n, user=f"user-{n}") for n in range(9)]
+    claim = claimed(store, [*others, *(conversation(30 + n, user="ann") for n in range(2))])
     screen_version(store, claim, capped)
     store.versions.release(claim)
     finish(store)

@@ -5,13 +5,14 @@ Rules alone, no model: numbers, addresses and keys have forms. Names have none, 
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from core.conversation import Conversation
 from core.pii_addresses import english_addresses, korean_addresses
+from core.pii_identifiers import hidden_rrn
 from core.pii_kinds import ALL, CONTACT, UNIQUE, Hit, PersonalData, Text, without_overlaps
-from core.pii_numbers import hidden_rrn, named_passport, numbers
-from core.pii_secrets import HINTS, secrets
+from core.pii_numbers import named_passport, numbers
+from core.pii_secrets import HINT, secrets
 from core.pii_text import fold
 from core.pii_words import emails, ip_addresses, spelled_emails
 
@@ -23,49 +24,42 @@ PII_VERSION = "pii-1"
 Recogniser = Callable[[str], Sequence[PersonalData]]
 
 # without a digit, an @ or one of these words there is nothing to look for
-_HINT = re.compile(r"[\d@]")
-_HINTS = ("골뱅이", "(at", "[at", *HINTS)
+_MARK = re.compile(r"[\d@]")
+_WORDS = re.compile(rf"골뱅이|[(\[]at|{HINT.pattern}")
 _PLACEHOLDER = re.compile(rf"\[({'|'.join(sorted(kind.upper() for kind in ALL))})(?:_(\d{{1,6}}))?\]")
 # what one replacement lays bare the next one takes; a bound, as text could be made to unfold for hours
 _ROUNDS = 16
 
-# kinds | one of these is in lower case text, else it is not tried; none: always tried | who finds it
-_DETECTORS: tuple[tuple[frozenset[str], tuple[str, ...], Callable[[Text], Iterator[Hit]]], ...] = (
-    (frozenset({"rrn", "frn"}), ("**", "xx", "●●", "○○", "••", "◦◦", "■■", "□□", "##"), hidden_rrn),
-    (frozenset({"passport"}), ("여권", "passport", "패스포트"), named_passport),
-    (frozenset({"secret"}), (), secrets),
-    (frozenset({"email"}), ("@",), emails),
-    (frozenset({"email"}), ("at)", "at]", "골뱅이"), spelled_emails),
-    (frozenset({"ip_address"}), (".", ":"), ip_addresses),
-    (frozenset({"address"}), (), korean_addresses),
-    (frozenset({"address"}), (), english_addresses),
+# kinds | who finds them; each looks first for what its kinds cannot be without
+_DETECTORS: tuple[tuple[frozenset[str], Callable[[Text], Sequence[Hit]]], ...] = (
+    (frozenset({"rrn", "frn"}), hidden_rrn),
+    (frozenset({"passport"}), named_passport),
+    (frozenset({"secret"}), secrets),
+    (frozenset({"email"}), emails),
+    (frozenset({"email"}), spelled_emails),
+    (frozenset({"ip_address"}), ip_addresses),
+    (frozenset({"address"}), korean_addresses),
+    (frozenset({"address"}), english_addresses),
 )
 
 
 def find(text: str, kinds: Collection[str] = ALL) -> list[PersonalData]:
     """Everything of these kinds in the order of the text, without overlaps; offsets are those of `text`."""
     plain, places = fold(text)
-    if not _HINT.search(plain) and not _any_in(_HINTS, plain):
+    if not _MARK.search(plain) and not _WORDS.search(plain):
         return []
     if "[" in plain:  # what was masked is no word for what stands beside it
         plain = _PLACEHOLDER.sub(lambda match: "\0" * len(match[0]), plain)
     lower = plain.lower()
     seen = Text(plain, lower if len(lower) == len(plain) else _lower(plain), {})
-    hits = list(numbers(seen, kinds))
-    for theirs, hints, detector in _DETECTORS:
-        if (kinds is ALL or not theirs.isdisjoint(kinds)) and (not hints or _any_in(hints, seen.lower)):
-            hits.extend(detector(seen))
+    hits = numbers(seen, kinds)
+    for theirs, detector in _DETECTORS:
+        if kinds is ALL or not theirs.isdisjoint(kinds):
+            hits += detector(seen)
     found = without_overlaps([hit for hit in hits if hit.kind in kinds]) if hits else ()
     if places is None:
         return list(found)
     return [PersonalData(one.kind, places[one.start], places[one.end - 1] + 1, one.certain) for one in found]
-
-
-def _any_in(hints: tuple[str, ...], text: str) -> bool:
-    for hint in hints:  # noqa: SIM110 -- a generator costs more than the search
-        if hint in text:
-            return True
-    return False
 
 
 def _lower(text: str) -> str:

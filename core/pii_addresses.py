@@ -52,22 +52,30 @@ _LOWER = re.compile(
     rf"(\d{{1,6}} (?:[a-z0-9']{{1,20}} ){{1,3}}{_TYPE.lower()}(?![a-z])\.?"
     r"(?:,? (?:apt|apartment|suite|unit|flat)\.? ?#?\w{1,6})?)"
 )
+# its number, and a space before the name of the street
+_HOUSE = re.compile(r"\d[A-Za-z]? (?=[A-Za-z0-9'])")
 _STREET_HINT = re.compile(rf" {_TYPE.lower()}(?![a-z])")
 _BOX = re.compile(r"(?<![A-Za-z])P\.? ?O\.? Box \d{1,7}", re.IGNORECASE)
 
 
-def korean_addresses(text: Text) -> Iterator[Hit]:
-    yield from _by_road_or_lot(text.plain)
-    if _NAME.search(text.plain):
-        yield from (Hit("address", *match.span(1), True, 19) for match in _NAMED_KOREAN.finditer(text.plain))
+def korean_addresses(text: Text) -> list[Hit]:
+    plain = text.plain
+    if plain.isascii():
+        return []
+    hits = list(_by_road_or_lot(plain)) if _NUMBERED.search(plain) else []
+    if _NAME.search(plain):
+        hits.extend(Hit("address", *match.span(1), True, 19) for match in _NAMED_KOREAN.finditer(plain))
+    return hits
 
 
-def english_addresses(text: Text) -> Iterator[Hit]:
-    if _STREET_HINT.search(text.lower):
-        yield from (Hit("address", *match.span(), True, 18) for match in _STREET.finditer(text.plain))
-        yield from (Hit("address", *match.span(1), False, 19) for match in _LOWER.finditer(text.lower))
+def english_addresses(text: Text) -> list[Hit]:
+    hits: list[Hit] = []
+    if _HOUSE.search(text.plain) and _STREET_HINT.search(text.lower):
+        hits.extend(Hit("address", *match.span(), True, 18) for match in _STREET.finditer(text.plain))
+        hits.extend(Hit("address", *match.span(1), False, 19) for match in _LOWER.finditer(text.lower))
     if "box" in text.lower:
-        yield from (Hit("address", *match.span(), True, 18) for match in _BOX.finditer(text.plain))
+        hits.extend(Hit("address", *match.span(), True, 18) for match in _BOX.finditer(text.plain))
+    return hits
 
 
 def _by_road_or_lot(plain: str) -> Iterator[Hit]:

@@ -1,23 +1,19 @@
 """Check digits and plausible values of identifiers; digits are given without separators."""
 
-import re
-from itertools import cycle
+from operator import mul
 
 _RRN_WEIGHTS = (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)
 _BRN_WEIGHTS = (1, 3, 7, 1, 3, 7, 1, 3, 5)
 _DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_NO_DIGIT = re.compile(r"\D+")
+_DOUBLED = dict(zip("0123456789", (0, 2, 4, 6, 8, 1, 3, 5, 7, 9), strict=True))
+_BETWEEN = dict.fromkeys(map(ord, " \t-.()/~_+"))
 # Regions of Korean driver's licences: 11 Seoul to 26 Ulsan, 28 northern Gyeonggi.
 LICENCE_REGIONS = frozenset({str(region) for region in range(11, 27)} | {"28"})
 
 
 def luhn(digits: str) -> bool:
     """ISO/IEC 7812-1, annex B."""
-    total = 0
-    for weight, digit in zip(cycle((1, 2)), reversed(digits)):
-        product = weight * int(digit)
-        total += product - 9 if product > 9 else product
-    return total % 10 == 0
+    return (sum(map(int, digits[::-2])) + sum(map(_DOUBLED.__getitem__, digits[-2::-2]))) % 10 == 0
 
 
 def card_issuer(digits: str) -> bool:
@@ -37,9 +33,9 @@ def card_issuer(digits: str) -> bool:
 
 def rrn_checksum(digits: str) -> bool:
     """Of resident and foreigner numbers given out before October 2020; later ones pass by chance only."""
-    remainder = sum(weight * int(digit) for weight, digit in zip(_RRN_WEIGHTS, digits, strict=False)) % 11
+    remainder = sum(map(mul, _RRN_WEIGHTS, map(int, digits))) % 11
     base = 13 if digits[6] in "5678" else 11
-    return (base - remainder) % 10 == int(digits[12])
+    return bool((base - remainder) % 10 == int(digits[12]))
 
 
 def day_exists(month: int, day: int) -> bool:
@@ -49,8 +45,8 @@ def day_exists(month: int, day: int) -> bool:
 
 def brn_checksum(digits: str) -> bool:
     """Korean business registration number, 10 digits."""
-    total = sum(weight * int(digit) for weight, digit in zip(_BRN_WEIGHTS, digits, strict=False))
-    return (total + int(digits[8]) * 5 // 10 + int(digits[9])) % 10 == 0
+    total = sum(map(mul, _BRN_WEIGHTS, map(int, digits)))
+    return bool((total + int(digits[8]) * 5 // 10 + int(digits[9])) % 10 == 0)
 
 
 def iban(value: str) -> bool:
@@ -59,5 +55,6 @@ def iban(value: str) -> bool:
     return int("".join(str(int(character, 36)) for character in moved)) % 97 == 1
 
 
-def digits_of(text: str) -> str:
-    return _NO_DIGIT.sub("", text)
+def digits_of(number: str) -> str:
+    """Without what may stand between them."""
+    return number if number.isdecimal() else number.translate(_BETWEEN)

@@ -40,6 +40,20 @@ _ANOTHER = re.compile(
     r"[ _]?(?:no|num|number|id|code|key|ref|번호|코드)?"
     r"[.\"'`)]{0,2}\s{0,2}(?:[:=#|,]|is|was|은|는|이|가)?\s{0,2}[\"'`#(|]?\s?$"
 )
+# What may stand between these words and the number, and the letters they end with: most numbers have another letter
+# there, and to look at it costs far less than the search.
+_SPACES = "".join(filter(str.isspace, map(chr, range(0x3001))))
+_BEHIND_BANK, _BANK_ENDS = f"{_SPACES}:은는", frozenset("bcehikmops구나남리민뱅북산스업오을일정주티한협")
+_BEHIND_ANOTHER = f"{_SPACES}.\"'`)(|:=#,은는이가"
+_ANOTHER_ENDS = frozenset("cdefghilmnoprstuy기델드또련명문배번송수약얼장전품프호")
+_DAY = r"(?:0?[1-9]|[12]\d|3[01])"
+_DATE = re.compile(
+    r"(?:19|20)\d{2} ?[-~] ?(?:19|20)\d{2}$|"
+    rf"(?:19|20)\d{{2}}([-./ ])(?:0?[1-9]|1[0-2])\1{_DAY}(?!\d)"
+    r"|(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[ _-]?\d{4,6})?$"
+)
+_GLUE_BEFORE = re.compile(r".?[A-Za-z_]$|\d[.,]$", re.DOTALL)
+_GLUE_AFTER = re.compile(r"[A-Za-z_]")
 _MODEL = re.compile(r"\s?(?:모델|제품|model)")
 PASSPORT = re.compile(r"여권|passport|패스포트")
 _VERSION = re.compile(
@@ -83,12 +97,32 @@ def is_near(text: Text, words: re.Pattern[str], start: int, end: int) -> bool:
 
 def is_bank_name(text: Text, end: int) -> bool:
     """Whether the name of a bank stands right before `end`."""
-    return bool(_BANK_NAME.search(text.lower, max(0, end - 14), end))
+    first = max(0, end - 14)
+    last_letter = text.lower[first:end].rstrip(_BEHIND_BANK)[-1:]
+    return last_letter in _BANK_ENDS and bool(_BANK_NAME.search(text.lower, first, end))
 
 
 def is_another(text: Text, start: int) -> bool:
     """Whether the number at `start` is named right before it, as something that is no personal data."""
-    return bool(_ANOTHER.search(text.lower, max(0, start - 32), start))
+    first = max(0, start - 32)
+    last_letter = text.lower[first:start].rstrip(_BEHIND_ANOTHER)[-1:]
+    return last_letter in _ANOTHER_ENDS and bool(_ANOTHER.search(text.lower, first, start))
+
+
+def is_else(text: Text, match: re.Match[str]) -> bool:
+    """Whether this is a date, an amount, a part of something or the number of another thing."""
+    another = is_another(text, match.start()) or is_glued(text, match) or is_amount(text, match)
+    return another or bool(_DATE.match(match[0]))
+
+
+def is_amount(text: Text, match: re.Match[str]) -> bool:
+    return text.plain[match.end() : match.end() + 2].lstrip()[:1] in ("원", "%", "개", "명")
+
+
+def is_glued(text: Text, match: re.Match[str]) -> bool:
+    """To a letter or a digit with a point: part of a model number, a name in code, or a fraction."""
+    start, end = match.span()
+    return bool(_GLUE_BEFORE.match(text.plain, max(0, start - 2), start) or _GLUE_AFTER.match(text.plain, end))
 
 
 def is_model(text: Text, end: int) -> bool:

@@ -34,6 +34,19 @@ class Text(NamedTuple):
     names: dict[tuple[int, int], str]
 
 
+class Run(NamedTuple):
+    """Digits that stand together from `first` to `last`; `start` and `end` take in a little around them.
+
+    `form` is the same with a 0 for each digit: what it can be is remembered by its form.
+    """
+
+    first: int
+    last: int
+    start: int
+    end: int
+    form: str
+
+
 class Hit(NamedTuple):
     """What a detector found in plain text; of two that overlap the lower `rank` stays."""
 

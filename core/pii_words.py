@@ -1,7 +1,6 @@
 """E-mail and IP addresses."""
 
 import re
-from collections.abc import Iterator
 
 from core.pii_context import is_version
 from core.pii_kinds import Hit, Text
@@ -28,27 +27,37 @@ _IPV6 = re.compile(
 )
 
 
-def emails(text: Text) -> Iterator[Hit]:
+def emails(text: Text) -> list[Hit]:
     plain = text.plain
-    for match in _EMAIL.finditer(plain):
-        if not _FILES.search(match[0]) and not (match[0].startswith("git@") and plain[match.end() :][:1] == ":"):
-            yield Hit("email", *match.span(), True, 3)
+    if "@" not in plain:
+        return []
+    found = [match for match in _EMAIL.finditer(plain) if not _FILES.search(match[0])]
+    return [
+        Hit("email", *match.span(), True, 3)
+        for match in found
+        if not (match[0].startswith("git@") and plain.startswith(":", match.end()))
+    ]
 
 
-def spelled_emails(text: Text) -> Iterator[Hit]:
+def spelled_emails(text: Text) -> list[Hit]:
     """As people write them to hide them from machines: kim (at) example.com."""
-    yield from (Hit("email", *match.span(), False, 3) for match in _SPELLED.finditer(text.plain))
+    lower = text.lower
+    if "at)" in lower or "at]" in lower or "골뱅이" in lower:
+        return [Hit("email", *match.span(), False, 3) for match in _SPELLED.finditer(text.plain)]
+    return []
 
 
-def ip_addresses(text: Text) -> Iterator[Hit]:
-    if _DOTTED.search(text.plain):
-        for match in _IPV4.finditer(text.plain):
+def ip_addresses(text: Text) -> list[Hit]:
+    plain, hits = text.plain, list[Hit]()
+    if plain.count(".") >= 3 and _DOTTED.search(plain):
+        for match in _IPV4.finditer(plain):
             if not _NOBODYS.match(match[0]) and not is_version(text, match.start()):
-                yield Hit("ip_address", *match.span(), True, 15)
-    if "::" in text.plain or text.plain.count(":") >= 7:
-        for match in _IPV6.finditer(text.plain):
+                hits.append(Hit("ip_address", *match.span(), True, 15))
+    if "::" in plain or plain.count(":") >= 7:
+        for match in _IPV6.finditer(plain):
             if _names_a_machine(match[0]):
-                yield Hit("ip_address", *match.span(), True, 15)
+                hits.append(Hit("ip_address", *match.span(), True, 15))
+    return hits
 
 
 def _names_a_machine(address: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.canonical import canonical_json
+from core.drift import ENOUGH
 from resources import folders, plots
 from resources.expectations import Outcome
 
@@ -44,7 +45,8 @@ def html(statistics: Mapping[str, Any], reasons: Mapping[str, int], outcomes: Se
         f"<h1>Dataset of v{statistics['version']}</h1>",
         _table("Conversations", _plain(statistics["counts"])),
         _table("Kept out because", reasons or {"nothing was": 0}),
-        _picture(pictures / "reasons.png"),
+        _picture(pictures / "reasons.png") if reasons else "",
+        _table("Masked", _masked(statistics["counts"])),
         "<h2>What was checked</h2>",
         _outcomes(outcomes),
         "<h2>What is in it</h2>",
@@ -61,6 +63,11 @@ def html(statistics: Mapping[str, Any], reasons: Mapping[str, int], outcomes: Se
 
 def _plain(counts: Mapping[str, int]) -> dict[str, int]:
     return {name.replace("_", " "): number for name, number in counts.items() if "." not in name}
+
+
+def _masked(counts: Mapping[str, int]) -> dict[str, int]:
+    prefix = "masked."
+    return {name.removeprefix(prefix): number for name, number in counts.items() if name.startswith(prefix)}
 
 
 def _table(title: str, values: Mapping[str, object]) -> str:
@@ -101,11 +108,17 @@ def _drift(drift: Mapping[str, Any]) -> str:
         return ""
     compared = [(name, value) for name, value in drift.items() if isinstance(value, Mapping)]
     lines = [
-        [name.replace("_", " "), value["psi"], value["divergence"], value["now"], value["before"], not value["large"]]
+        [name.replace("_", " "), value["psi"], value["divergence"], value["now"], value["before"], _same(value)]
         for name, value in compared
     ]
     head = f"<h2>Against what v{drift['against']} brought</h2>"
     return head + _grid(["", "PSI", "Jensen-Shannon, bits", "now", "before", "much the same"], lines)
+
+
+def _same(value: Mapping[str, Any]) -> bool | str:
+    if min(value["now"], value["before"]) < ENOUGH:
+        return f"too few to say, under {ENOUGH}"
+    return not value["large"]
 
 
 def _picture(path: Path) -> str:

@@ -66,6 +66,7 @@ def test_the_page_shows_reasons_checks_and_pictures_by_itself(usual: Description
     page = usual.page.read_text(encoding="utf-8")
     assert "too_many_tokens" in page
     assert "No longer than the model is trained on" in page
+    assert "<h3>Masked</h3><table><tr><td>email</td>" in page
     assert page.count("data:image/png;base64,") == 3
     assert json.loads((usual.page.parent / dataset_page.STATISTICS).read_text())["version"] == 1
 
@@ -104,6 +105,19 @@ def test_drift_against_the_version_before_is_named(tmp_path: Path) -> None:
     assert (found["language"]["now"], found["language"]["before"]) == (300, 250)
     assert large_drifts(found) == ["language"]
     assert found["provenance"]["psi"] < 0.01
+
+
+def test_two_batches_too_small_to_compare_are_not_called_much_the_same(usual: Description) -> None:
+    def said(now: int, before: int, *, large: bool) -> str:
+        drift = {
+            "against": 1,
+            "language": {"psi": 3.4, "divergence": 0.4, "now": now, "before": before, "large": large},
+        }
+        return dataset_page.html({**usual.statistics, "drift": drift}, {}, [], usual.page.parent)
+
+    assert "too few to say" in said(57, 73, large=False)
+    assert "too few to say" not in said(200, 200, large=True)
+    assert '<td class="no">no</td>' in said(200, 200, large=True)
 
 
 def test_great_expectations_is_in_no_process_that_serves_or_only_loads_the_graph() -> None:

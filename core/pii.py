@@ -24,7 +24,7 @@ PII_VERSION = "pii-1"
 Recogniser = Callable[[str], Sequence[PersonalData]]
 
 # without a digit, an @ or one of these words there is nothing to look for
-_MARK = re.compile(r"[\d@]")
+_MARK = re.compile("[0-9@]")
 _WORDS = re.compile(rf"골뱅이|[(\[]at|{HINT.pattern}")
 _PLACEHOLDER = re.compile(rf"\[({'|'.join(sorted(kind.upper() for kind in ALL))})(?:_(\d{{1,6}}))?\]")
 # what one replacement lays bare the next one takes; a bound, as text could be made to unfold for hours
@@ -56,9 +56,11 @@ def find(text: str, kinds: Collection[str] = ALL) -> list[PersonalData]:
     for theirs, detector in _DETECTORS:
         if kinds is ALL or not theirs.isdisjoint(kinds):
             hits += detector(seen)
-    found = without_overlaps([hit for hit in hits if hit.kind in kinds]) if hits else ()
+    if not hits:
+        return []
+    found = without_overlaps(hits if kinds is ALL else [hit for hit in hits if hit.kind in kinds])
     if places is None:
-        return list(found)
+        return found
     return [PersonalData(one.kind, places[one.start], places[one.end - 1] + 1, one.certain) for one in found]
 
 

@@ -53,7 +53,7 @@ _LOWER = re.compile(
     r"(?:,? (?:apt|apartment|suite|unit|flat)\.? ?#?\w{1,6})?)"
 )
 # its number, and a space before the name of the street
-_HOUSE = re.compile(r"\d[A-Za-z]? (?=[A-Za-z0-9'])")
+_HOUSE = re.compile(r"[0-9][A-Za-z]? (?=[A-Za-z0-9'])")
 _STREET_HINT = re.compile(rf" {_TYPE.lower()}(?![a-z])")
 _BOX = re.compile(r"(?<![A-Za-z])P\.? ?O\.? Box \d{1,7}", re.IGNORECASE)
 

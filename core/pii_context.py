@@ -81,6 +81,8 @@ def name_before(lower: str, start: int) -> str:
 
 
 def _name_after(lower: str, end: int) -> str:
+    if end == len(lower):
+        return ""
     line = lower.find("\n", end, end + _AFTER)
     name = _FIRST.search(lower, end, line if line >= 0 else end + _AFTER)
     return _kind(name) if name else ""

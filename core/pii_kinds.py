@@ -1,7 +1,7 @@
 """The kinds of personal data, and one place where some was found."""
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -60,17 +60,12 @@ class Hit(NamedTuple):
 _start = attrgetter("start")
 
 
-def without_overlaps(hits: Collection[Hit]) -> Iterator[PersonalData]:
+def without_overlaps(hits: Collection[Hit]) -> list[PersonalData]:
     """In the order of the text; the better rank wins, then the longer, then the earlier."""
-    if len(hits) == 1:
-        (only,) = hits
-        yield PersonalData(only.kind, only.start, only.end, only.certain)
-        return
     kept: list[Hit] = []
-    for hit in sorted(hits, key=lambda hit: (hit.rank, hit.start - hit.end, hit.start)):
+    for hit in hits if len(hits) == 1 else sorted(hits, key=lambda hit: (hit.rank, hit.start - hit.end, hit.start)):
         # what is kept lies apart, so that only its neighbours can overlap: a text may hold very many
-        at = bisect_left(kept, hit.start, key=_start)
+        at = bisect_left(kept, hit.start, key=_start) if kept else 0
         if (at == len(kept) or hit.end <= kept[at].start) and (at == 0 or kept[at - 1].end <= hit.start):
             kept.insert(at, hit)
-    for hit in kept:
-        yield PersonalData(hit.kind, hit.start, hit.end, hit.certain)
+    return [PersonalData(*hit[:4]) for hit in kept]

@@ -22,7 +22,8 @@ from core.pii_kinds import ALL, Hit, Run, Text
 from core.pii_phones import phone
 
 # Hangul is \w, so \b never stands between a number and the particle after it: boundaries are digits, here as below.
-_RUN = re.compile(r"\d(?:[ \t\-.()/~_]{0,3}\d){6,}")
+_RUN = re.compile(r"[0-9](?=[0-9 \t\-.()/~_]{6})[0-9]*(?:[ \t\-.()/~_]{1,3}[0-9]+)*")
+_FEWEST_DIGITS = 7
 _DIGITS = re.compile(r"\d+")
 _ZEROS = str.maketrans("123456789", "000000000")
 _SEEN_BEFORE = 3  # +, ( and a space belong to a number
@@ -35,6 +36,7 @@ _PASSPORT = re.compile(  # what it begins with comes first: the search goes from
 )
 
 Detector = Callable[[Text, Run], Iterator[Hit]]
+Possible = tuple[tuple[frozenset[str], int, Detector], ...]
 _NEEDS_NO_NAME, _WORST = 11, 100
 _ANY_FORM = re.compile("")
 # kinds | the form that one has | the least digits that make one | the best rank it can have, ascending | who finds it
@@ -70,18 +72,23 @@ _BY_SHAPE: dict[tuple[int, ...], frozenset[Detector]] = {
 def numbers(text: Text, kinds: Collection[str]) -> list[Hit]:
     """Every kind in every run of seven digits and more, until one takes a whole run and no later one outranks it."""
     hits: list[Hit] = []
-    for found in _RUN.finditer(text.plain):
-        first, last = found.span()
-        number = found[0]
-        if "phone" in kinds and _MOBILE.fullmatch(number) and not is_bank_name(text, first):
+    plain, phones = text.plain, "phone" in kinds
+    for found in _RUN.finditer(plain):
+        number, (first, last) = found[0], found.span()
+        if last - first < _FEWEST_DIGITS:
+            continue
+        if phones and number.startswith("010") and _MOBILE.fullmatch(number) and not is_bank_name(text, first):
             hits.append(Hit("phone", first, last, True, 22))
-        else:
-            start, end = max(first - _SEEN_BEFORE, 0), min(last + _SEEN_BEYOND, len(text.plain))
-            _in_run(text, Run(first, last, start, end, number.translate(_ZEROS)), kinds, hits)
+            continue
+        form = number.translate(_ZEROS)
+        possible = _possible(form)
+        if possible:
+            start, end = max(first - _SEEN_BEFORE, 0), min(last + _SEEN_BEYOND, len(plain))
+            _in_run(text, Run(first, last, start, end, form), possible, kinds, hits)
     return hits
 
 
-def _in_run(text: Text, run: Run, kinds: Collection[str], hits: list[Hit]) -> None:
+def _in_run(text: Text, run: Run, possible: Possible, kinds: Collection[str], hits: list[Hit]) -> None:
     first, last, start, _, form = run
     whole, maybe_formless = _WORST, form.isdecimal()
     if text.plain[start:first].rstrip()[-1:].isupper() and "bank_account" in kinds:
@@ -89,7 +96,7 @@ def _in_run(text: Text, run: Run, kinds: Collection[str], hits: list[Hit]) -> No
             hits.append(hit)
             if hit.start <= first and last <= hit.end:
                 return
-    for theirs, best, detector in _possible(form):
+    for theirs, best, detector in possible:
         if whole < best:
             return
         if maybe_formless and best > _NEEDS_NO_NAME:
@@ -104,10 +111,12 @@ def _in_run(text: Text, run: Run, kinds: Collection[str], hits: list[Hit]) -> No
 
 
 @lru_cache(maxsize=4096)
-def _possible(form: str) -> tuple[tuple[frozenset[str], int, Detector], ...]:
+def _possible(form: str) -> Possible:
     """Which of the detectors are worth asking about runs of this form."""
     only = _BY_SHAPE.get(tuple(map(len, _DIGITS.findall(form))))
     digits = form.count("0")
+    if digits < _FEWEST_DIGITS:
+        return ()
     return tuple(
         (theirs, best, detector)
         for theirs, has_form, least, best, detector in _IN_RUNS

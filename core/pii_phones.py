@@ -54,7 +54,8 @@ def _forms(form: str) -> _Forms:
 
 def phone(text: Text, run: Run) -> Iterator[Hit]:
     possible = _forms(run.form)
-    if possible.korean:
+    number = text.plain[run.first : run.last]
+    if possible.korean and ("0" in number or "82" in number):
         for match in _KOREAN.finditer(text.plain, run.start, run.end):
             bare = match[0].isdecimal()
             in_code = _IN_HEX.match(text.plain, max(0, match.start() - 2), match.start())
@@ -65,6 +66,8 @@ def phone(text: Text, run: Run) -> Iterator[Hit]:
     if possible.american:
         yield from _american(text, run)
     yield from _abroad(text, run, possible.at_home)
+    if run.form.isdecimal() and name_of(text, run.first, run.last) != "phone":
+        return
     for match in _NAMED.finditer(text.plain, run.start, run.end):
         named = name_of(text, *match.span()) == "phone"
         if named and 7 <= len(digits_of(match[0])) <= 15 and not is_else(text, match):
@@ -78,7 +81,11 @@ def _american(text: Text, run: Run) -> Iterator[Hit]:
 
 
 def _abroad(text: Text, run: Run, at_home: bool) -> Iterator[Hit]:
-    from_far = text.plain.find("+", run.start, run.end) >= 0 or text.plain.find("00", run.start, run.end) >= 0
+    around = text.plain[run.start : run.end]
+    from_far = "+" in around or ("00" in around and not run.form.isdecimal())
+    at_home = at_home and "0" in around
+    if not from_far and not at_home:
+        return
     for pattern, possible in ((_TRUNK, at_home), (_ABROAD, from_far)):
         for match in pattern.finditer(text.plain, run.start, run.end) if possible else ():
             another = "+" not in match[0] and (is_glued(text, match) or is_another(text, match.start()))

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from core.pii_kinds import Hit, Text
 
-# how one begins | what it is; looking for all beginnings at once is far cheaper
-_ISSUED: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (begin, re.compile(pattern))
+# how one begins | what it is; looking for a beginning is far cheaper, for all of them at once as well
+_ISSUED: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = tuple(
+    (re.compile(begin), re.compile(pattern))
     for begin, pattern in (
         ("sk-", r"(?<![A-Za-z0-9_-])sk-[A-Za-z0-9_-]{20,}"),
         ("gh[pousr]_", r"(?<![A-Za-z0-9_])gh[pousr]_[A-Za-z0-9]{30,}"),
@@ -27,9 +27,7 @@ _ISSUED: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("eyJ", r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"),
     )
 )
-_BEGIN = re.compile("|".join(begin for begin, _ in _ISSUED))
-# the shortest of them is longer, and few words are as long
-_LONG = re.compile(r"[A-Za-z0-9_\-.+/=]{14,}")
+_BEGIN = re.compile("|".join(begin.pattern for begin, _ in _ISSUED))
 _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_LINES = re.compile(r"(?:[A-Za-z0-9+/=:,\- \\]*(?:\r?\n|\\n|$))*")
@@ -45,7 +43,7 @@ _KEY_TO = re.compile(r"(?:api|secret|access|private|signing|encryption|auth|acco
 _KEY_TO_LENGTH = 12
 _SOME = r"[\"'`]?(?P<value>[^\s\"'`,;<>{}()\[\]|]{6,512})"
 # behind any name: api_key = "..."; in a list or a table, where only long ones count; right behind 비밀번호
-_GIVEN = re.compile(rf"[\"'`]?\s{{0,3}}(?:=>|:=|=|:|은|는|이|가|\bis\b)\s{{0,3}}{_SOME}", re.IGNORECASE)
+_GIVEN = re.compile(rf"[\"'`]?\s{{0,3}}(?:=>|:=|=|:|은|는|이|가|\b[Ii][Ss]\b)\s{{0,3}}{_SOME}")
 _LISTED = re.compile(rf"[\"'`]?(?: ?[|,] ?| - ){_SOME}")
 _RIGHT_BEHIND = re.compile(rf"(?<=[가-힣]) ?{_SOME}")
 _SHORTEST, _LISTED_LEAST = 6, 20
@@ -64,9 +62,8 @@ HINT = re.compile(f"{_BEGIN.pattern}|PRIVATE KEY|key|KEY|token|TOKEN|secret|SECR
 def secrets(text: Text) -> list[Hit]:
     """In the form their issuer gives them, in a URL, or behind a name that says so."""
     plain = text.plain
-    long = _LONG.findall(plain)
-    hits = _issued(text) if long and _BEGIN.search(" ".join(long)) else []
-    if long and "bearer" in text.lower:
+    hits = _issued(text) if _BEGIN.search(plain) else []
+    if "bearer" in text.lower:
         for match in _BEARER.finditer(plain):
             if _looks_secret(match[1], password=False):
                 hits.append(Hit("secret", *match.span(1), True, 1))
@@ -82,7 +79,9 @@ def secrets(text: Text) -> list[Hit]:
 
 
 def _issued(text: Text) -> list[Hit]:
-    return [Hit("secret", *match.span(), True, 0) for _, one in _ISSUED for match in one.finditer(text.plain)]
+    plain = text.plain
+    tried = [pattern for begin, pattern in _ISSUED if begin.search(plain)]
+    return [Hit("secret", *match.span(), True, 0) for pattern in tried for match in pattern.finditer(plain)]
 
 
 def _private_keys(plain: str) -> Iterator[Hit]:

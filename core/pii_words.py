@@ -15,7 +15,7 @@ _SPELLED = re.compile(
 )
 _FILES = re.compile(r"@\d+x\.|\.(?:png|jpe?g|gif|svg|webp|css|js|ts|py|md|json)$", re.IGNORECASE)
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
-_DOTTED = re.compile(r"\d\.\d{1,3}\.\d{1,3}\.\d")
+_DOTTED = re.compile(r"\.\d{1,3}\.\d{1,3}\.\d")
 _IPV4 = re.compile(rf"(?<![\dA-Za-z])(?<!\d\.)(?:{_OCTET}\.){{3}}{_OCTET}(?!\d)(?!\.\d)")
 # of nobody: unspecified, loopback, masks, broadcast
 _NOBODYS = re.compile(r"(?:0|127|255)\.|(?:\d+\.){3}255$")
@@ -49,8 +49,9 @@ def spelled_emails(text: Text) -> list[Hit]:
 
 def ip_addresses(text: Text) -> list[Hit]:
     plain, hits = text.plain, list[Hit]()
-    if plain.count(".") >= 3 and _DOTTED.search(plain):
-        for match in _IPV4.finditer(plain):
+    dotted = _DOTTED.search(plain)
+    if dotted:
+        for match in _IPV4.finditer(plain, max(0, dotted.start() - 3)):
             if not _NOBODYS.match(match[0]) and not is_version(text, match.start()):
                 hits.append(Hit("ip_address", *match.span(), True, 15))
     if "::" in plain or plain.count(":") >= 7:

@@ -54,8 +54,9 @@ def test_a_missed_value_a_wrong_one_or_too_little_speed_falls_short() -> None:
     good = score([TURN], [[("email", 5, 20)]])
     bad = score([TURN], [[("phone", 5, 20)]])
     theirs = {"korean": good}
-    assert Report("pii", figures(good, good, theirs, (51, 1), (9, 1))).holds
+    assert Report("pii", figures(good, good, theirs, (51, 1), (51, 1))).holds
     assert not Report("pii", figures(good, good, theirs, (49, 1), (99, 1))).holds
-    assert not Report("pii", figures(bad, good, theirs, (51, 1), (9, 1))).holds
-    assert not Report("pii", figures(good, bad, theirs, (51, 1), (9, 1))).holds
+    assert not Report("pii", figures(good, good, theirs, (99, 1), (49, 1))).holds
+    assert not Report("pii", figures(bad, good, theirs, (51, 1), (51, 1))).holds
+    assert not Report("pii", figures(good, bad, theirs, (51, 1), (51, 1))).holds
     assert Score().recall(["email"]) is None

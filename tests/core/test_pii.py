@@ -75,6 +75,8 @@ def values(text: str) -> list[tuple[str, str]]:
         ("계좌번호는 110123456789입니다", "bank_account", "110123456789"),
         ("110-123-456789 신한은행", "bank_account", "110-123-456789"),
         ("IBAN GB82 WEST 1234 5698 7654 32", "bank_account", "GB82 WEST 1234 5698 7654 32"),
+        ("GB82 WEST 1234 5698 7654 32", "bank_account", "GB82 WEST 1234 5698 7654 32"),
+        ("DE89370400440532013000", "bank_account", "DE89370400440532013000"),
         ("서버는 203.0.113.7이에요", "ip_address", "203.0.113.7"),
         ("from 2001:0db8:85a3::8a2e:0370:7334", "ip_address", "2001:0db8:85a3::8a2e:0370:7334"),
         ("key sk-proj-abcdefghij1234567890ABCDEFGHIJ", "secret", "sk-proj-abcdefghij1234567890ABCDEFGHIJ"),

@@ -48,7 +48,8 @@ def spelled_emails(text: Text) -> list[Hit]:
 
 
 def ip_addresses(text: Text) -> list[Hit]:
-    plain, hits = text.plain, list[Hit]()
+    plain = text.plain
+    hits: list[Hit] = []
     dotted = _DOTTED.search(plain)
     if dotted:
         for match in _IPV4.finditer(plain, max(0, dotted.start() - 3)):

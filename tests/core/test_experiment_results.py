@@ -163,3 +163,15 @@ def test_results_are_plain_json() -> None:
     assert again == found
     assert "Infinity" not in found.model_dump_json()
     assert "NaN" not in found.model_dump_json()
+
+
+def test_that_nobody_saw_a_failure_yet_proves_little_about_how_rare_it_is() -> None:
+    few, many = (
+        compare(
+            *(ArmFigures(name, users, {"errors": Sums(np.zeros(users), np.ones(users))}) for name in "ab"), "errors"
+        )
+        for users in (32, 1000)
+    )
+    assert few is not None
+    assert many is not None
+    assert (few.guard, many.guard) == ("unproven", "holds")

@@ -33,20 +33,21 @@ def units(experiment: Experiment, arm: str, n: int) -> list[str]:
 
 
 def replies(
-    experiment: Experiment, arm: str, users: int, *, rating: int | None = None, failed: bool = False
+    experiment: Experiment, arm: str, users: int, *, rating: int | None = None, failed: bool = False, each: int = 1
 ) -> list[Served]:
-    """One reply a user; ratings vary by one around the one given."""
+    """`each` replies a user; ratings vary by one around the one given."""
     return [
         Served(
             experiment.id,
             unit,
             arm,
             user_id=unit.removeprefix("user:"),
-            conversation_id=f"{arm}-{unit}",
+            conversation_id=f"{arm}-{unit}-{turn}",
             seconds=None if failed else 1.0 + number % 3 / 10,
             length=None if failed else 20,
             failed=failed,
             rating=None if rating is None else max(1, min(5, rating - 1 + number % 3)),
         )
         for number, unit in enumerate(units(experiment, arm, users))
+        for turn in range(each)
     ]

@@ -170,7 +170,9 @@ def test_a_split_that_does_not_fit_is_told_once(store: Store) -> None:
 
 def test_a_look_is_taken_once_when_it_is_due(store: Store) -> None:
     experiment = started(store, target_samples=50)
-    store.experiments.record(replies(experiment, "a", 40, rating=3) + replies(experiment, "b", 40, rating=4))
+    store.experiments.record(
+        replies(experiment, "a", 40, rating=3, each=7) + replies(experiment, "b", 40, rating=4, each=7)
+    )
     assert "look 1 at 80%" in store.experiments.look()[0]
     assert store.experiments.look() == []
     found, results = store.experiments.results(experiment.id)
@@ -181,7 +183,7 @@ def test_a_look_is_taken_once_when_it_is_due(store: Store) -> None:
 def test_the_winner_of_the_results_becomes_champion(store: Store) -> None:
     two = started(store, target_samples=40)
     store.champion.move(1, "first again", "a person")
-    store.experiments.record(replies(two, "a", 40, rating=3) + replies(two, "b", 40, rating=4))
+    store.experiments.record(replies(two, "a", 40, rating=3, each=7) + replies(two, "b", 40, rating=4, each=7))
     store.experiments.look()
     done = store.experiments.conclude(two.id, "b", None, "a person")
     assert (done.experiment.status, done.experiment.winner, done.message) == ("completed", "b", "v2 is champion")

@@ -188,7 +188,9 @@ async def test_results_monitoring_and_the_page_say_the_same(
     client: httpx.AsyncClient, made: dict[str, Any], store: Store
 ) -> None:
     experiment = store.experiments.get(made["id"])
-    store.experiments.record(replies(experiment, "a", 84, rating=2) + replies(experiment, "b", 40, rating=4))
+    store.experiments.record(
+        replies(experiment, "a", 84, rating=2, each=7) + replies(experiment, "b", 40, rating=4, each=7)
+    )
     store.experiments.look()
     url = f"{URL}/{made['id']}"
     found = (await client.get(f"{url}/results")).json()

@@ -1,7 +1,7 @@
 """From the conversations a version claimed to its dataset; what was decided is stored first, piece by piece."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,10 @@ from core.pii import PII_VERSION, Recogniser
 from core.rules import RULES_VERSION
 from core.sides import SALT
 from resources import dataset_rows, datasets, folders, screening_counts
+from resources.collector import seldom_collected
 from resources.reference_sets import GENERAL, read_set
 from resources.screening_counts import MASKED
-from resources.screening_piece import Prepared, decide, judge, prepare
+from resources.screening_piece import Masked, Prepared, decide, judge, mask, prepare
 from resources.screening_rows import (
     Standing,
     next_rows,
@@ -25,7 +26,7 @@ from resources.screening_rows import (
     users_up_to,
 )
 from resources.store import Store
-from resources.token_counts import BatchTokenizer
+from resources.token_counts import BatchTokenizer, Rendered, counted, rendered, wholes
 from resources.versions import Claim
 
 REJECTED = "rejected."
@@ -66,6 +67,7 @@ class Screener:
         }
 
 
+@seldom_collected()
 def make_dataset(store: Store, claim: Claim, folder: Path, screener: Screener) -> Manifest:
     """The dataset folder of a version; one that was trained on stays as it is."""
     version = store.versions.get(claim.n)
@@ -113,14 +115,31 @@ def screen_version(store: Store, claim: Claim, screener: Screener) -> None:
 
 
 def _pieces(store: Store, n: int, screener: Screener) -> Iterator[list[Prepared]]:
-    """One piece ahead: the tokenizer works outside of Python's lock while the piece before is decided."""
+    """While the tokenizer encodes one piece, outside of Python's lock, the piece before is decided."""
+    with ThreadPoolExecutor(1, thread_name_prefix="tokenizer") as aside:
+        coming = _next_piece(store, n, 0, screener, aside)
+        while coming.masked:
+            piece = coming
+            coming = _next_piece(store, n, piece.masked[-1].row.seq, screener, aside)
+            yield piece.prepared(screener.tokenizer)
 
-    def read(after: int) -> list[Prepared]:
-        rows = store.database.read(lambda c: next_rows(c, n, after, screener.piece))
-        return prepare(rows, screener.tokenizer, screener.recognise)
 
-    with ThreadPoolExecutor(1, thread_name_prefix="screening") as ahead:
-        coming = ahead.submit(read, 0)
-        while piece := coming.result():
-            coming = ahead.submit(read, piece[-1].seq)
-            yield piece
+def _next_piece(store: Store, n: int, after: int, screener: Screener, aside: ThreadPoolExecutor) -> "_Piece":
+    rows = store.database.read(lambda c: next_rows(c, n, after, screener.piece))
+    masked = [mask(row, screener.recognise) for row in rows]
+    texts = rendered([one.conversation for one in masked], screener.tokenizer)
+    return _Piece(masked, texts, aside.submit(screener.tokenizer.encode_batch, wholes(texts)))
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Conversations whose texts are being encoded."""
+
+    masked: Sequence[Masked]
+    texts: Sequence[Rendered | None]
+    ids: Future[list[list[int]]]
+
+    def prepared(self, tokenizer: BatchTokenizer) -> list[Prepared]:
+        """Waits for the tokenizer."""
+        tokens = counted([one.conversation for one in self.masked], self.texts, self.ids.result(), tokenizer)
+        return [prepare(one, count) for one, count in zip(self.masked, tokens, strict=True)]

@@ -20,7 +20,6 @@ from resources import screening_rows as rows_of
 from resources.band_rows import BandRows
 from resources.near_duplicates import NearDuplicates, Placed
 from resources.screening_rows import Decided, Screened, Standing
-from resources.token_counts import BatchTokenizer, token_counts
 
 DUPLICATE = Finding(
     rule="duplicate",
@@ -56,20 +55,24 @@ class Prepared(NamedTuple):
     overruled: frozenset[str]
 
 
-def prepare(rows: Sequence[Row[Any]], tokenizer: BatchTokenizer, recognise: Recogniser | None) -> list[Prepared]:
-    """Mask, and count the tokens of all in one call."""
-    stored = [rows_of.own_conversation(row) for row in rows]
-    masked = [mask_personal(conversation, recognise) for conversation in stored]
-    tokens = token_counts([conversation for conversation, _ in masked], tokenizer)
-    return [
-        _prepared(row, before, conversation, found, count)
-        for row, before, (conversation, found), count in zip(rows, stored, masked, tokens, strict=True)
-    ]
+class Masked(NamedTuple):
+    """A row of ours, its conversation, the same as it would be trained on, and what was masked, by kind."""
+
+    row: Row[Any]
+    before: Conversation
+    conversation: Conversation
+    found: Mapping[str, int]
 
 
-def _prepared(
-    row: Row[Any], before: Conversation, masked: Conversation, found: Mapping[str, int], tokens: int | None
-) -> Prepared:
+def mask(row: Row[Any], recognise: Recogniser | None) -> Masked:
+    """The conversation of a row without personal data."""
+    before = rows_of.own_conversation(row)
+    return Masked(row, before, *mask_personal(before, recognise))
+
+
+def prepare(of: Masked, tokens: int | None) -> Prepared:
+    """With the tokens counted, all that is known of a conversation by itself."""
+    row, before, masked, found = of
     # retention masks contact data in the store too, and the hash there is of the text as it was captured
     changed = (masked is not before and masked != before) or not CONTACT.isdisjoint(row.personal or ())
     return Prepared(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from core.conversation import Conversation
 from core.rendering import ChatTokenizer, TemplateRefuses, prompt_messages, token_count
@@ -18,23 +18,48 @@ class BatchTokenizer(ChatTokenizer, Protocol):
         ...
 
 
+class Rendered(NamedTuple):
+    """A conversation as the chat template writes it: the prompt, and the whole with its reply."""
+
+    prompt: str
+    whole: str
+
+
 def token_counts(conversations: Sequence[Conversation], tokenizer: BatchTokenizer) -> list[int | None]:
     """What `core.rendering.token_count` gives for each; None where the template refuses the messages."""
-    texts = [_rendered(conversation, tokenizer) for conversation in conversations]
-    ids = iter(tokenizer.encode_batch([whole for _, whole in (text for text in texts if text)]))
-    counter = _Counter(tokenizer)
+    texts = rendered(conversations, tokenizer)
+    return counted(conversations, texts, tokenizer.encode_batch(wholes(texts)), tokenizer)
+
+
+def rendered(conversations: Sequence[Conversation], tokenizer: ChatTokenizer) -> list[Rendered | None]:
+    """The texts that are counted; None where the template refuses the messages."""
+    return [_rendered(conversation, tokenizer) for conversation in conversations]
+
+
+def wholes(texts: Sequence[Rendered | None]) -> list[str]:
+    """What is to be encoded of them, in their order."""
+    return [text.whole for text in texts if text]
+
+
+def counted(
+    conversations: Sequence[Conversation],
+    texts: Sequence[Rendered | None],
+    ids: Sequence[list[int]],
+    tokenizer: BatchTokenizer,
+) -> list[int | None]:
+    """The counts, once the `wholes` of the texts are encoded."""
+    counter, encoded = _Counter(tokenizer), iter(ids)
     return [
-        None if text is None else counter.count(conversation, *text, next(ids))
+        None if text is None else counter.count(conversation, text.prompt, text.whole, next(encoded))
         for conversation, text in zip(conversations, texts, strict=True)
     ]
 
 
-def _rendered(conversation: Conversation, tokenizer: ChatTokenizer) -> tuple[str, str] | None:
-    """The prompt, and the whole with its reply."""
+def _rendered(conversation: Conversation, tokenizer: ChatTokenizer) -> Rendered | None:
     before: list[dict[str, Any]] = prompt_messages(conversation)
     whole = [*before, {"role": "assistant", "content": conversation.reply}]
     try:
-        return (
+        return Rendered(
             tokenizer.apply_chat_template(before, tokenize=False, add_generation_prompt=True),
             tokenizer.apply_chat_template(whole, tokenize=False, add_generation_prompt=False),
         )

@@ -23,7 +23,7 @@ Found = TypeVar("Found")
 POLL_SECONDS = 0.2
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Real parts and small numbers: one epoch, a checkpoint as soon as there is a step, a short lease."""
     fastapi_port, dagster_port, mlflow_port = free_ports(3)
@@ -39,7 +39,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     )
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def stack(settings: Settings) -> Iterator[Stack]:
     with ExitStack() as running:
         stack = Stack(settings)
@@ -47,7 +47,7 @@ def stack(settings: Settings) -> Iterator[Stack]:
         yield running.enter_context(stack)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def client(stack: Stack) -> Iterator[Client]:
     with Client(pages(stack.settings)["Whetstone"]) as client:
         yield client

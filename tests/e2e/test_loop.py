@@ -44,7 +44,7 @@ class Played:
     seen: Seen
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def played(stack: Stack, client: Client) -> Played:
     """Two batches; during v1's run thirty more conversations are sent and its trainer is killed once."""
     conversations = iter(rows(distinct(load())))

@@ -83,13 +83,12 @@ def _finding(rule: str, message: str) -> Finding:
 def _character_loop(reply: Text) -> str | None:
     """One character over and over, or a few in a word without spaces."""
     raw = reply.raw
-    for character in set(raw[::RUN]):
+    # a run that long shows at two of these places side by side
+    for character in {one for one, next_one in pairwise(raw[:: RUN // 2]) if one == next_one}:
         length = RUN if character.isalnum() else RUN_OF_DRAWN if character in DRAWN else RUN_OF_SYMBOLS
         if not character.isspace() and character * length in raw:
             return f"Expected words, found one character {length} times or more in a row"
-    if len(reply.prose_compact) < LONG_WORD:
-        return None
-    for word in reply.prose_words:
+    for word in reply.prose_words if max(map(len, reply.prose_words), default=0) >= LONG_WORD else ():
         if len(word) >= LONG_WORD and (loop := LOOPED_CHARACTERS.search(word[:LONGEST_WORD])):
             least = SHORT_UNIT_LENGTH if len(loop[1]) <= SHORT_UNIT else LONG_WORD
             if len(loop[0]) >= least and not loop[1].isdigit():

@@ -1,5 +1,6 @@
 """From the conversations a version claimed to its dataset; what was decided is stored first, piece by piece."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ from resources.versions import Claim
 REJECTED = "rejected."
 # conversations at once: few enough for memory and for the turns of other writers, enough for the tokenizer's threads
 PIECE = 2_000
+# pieces that wait for the tokenizer, so that it always has one
+AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -115,13 +118,13 @@ def screen_version(store: Store, claim: Claim, screener: Screener) -> None:
 
 
 def _pieces(store: Store, n: int, screener: Screener) -> Iterator[list[Prepared]]:
-    """While the tokenizer encodes one piece, outside of Python's lock, the piece before is decided."""
+    """While the tokenizer encodes some pieces, outside of Python's lock, those before are decided."""
     with ThreadPoolExecutor(1, thread_name_prefix="tokenizer") as aside:
-        coming = _next_piece(store, n, 0, screener, aside)
-        while coming.masked:
-            piece = coming
-            coming = _next_piece(store, n, piece.masked[-1].row.seq, screener, aside)
-            yield piece.prepared(screener.tokenizer)
+        coming = deque([_next_piece(store, n, 0, screener, aside)])
+        while coming[0].masked:
+            while len(coming) <= AHEAD and coming[-1].masked:
+                coming.append(_next_piece(store, n, coming[-1].masked[-1].row.seq, screener, aside))
+            yield coming.popleft().prepared(screener.tokenizer)
 
 
 def _next_piece(store: Store, n: int, after: int, screener: Screener, aside: ThreadPoolExecutor) -> "_Piece":

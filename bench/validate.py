@@ -165,11 +165,17 @@ def parts(number: int) -> dict[str, float]:
     for batch in batches(conversations(number)):
         masked = timed(seconds, "personal data", lambda batch=batch: [mask_personal(one)[0] for one in batch])
         timed(seconds, "tokenising", lambda masked=masked: token_counts(masked, counter))
-        named = list(enumerate(map(text_of, masked), start=first))
-        texts.update(named)
-        timed(seconds, "MinHash", lambda named=named: near.place(named))
+        numbers = range(first, first + len(batch))
+        timed(seconds, "MinHash", lambda masked=masked, numbers=numbers: place(near, texts, numbers, masked))
         first += len(batch)
     return seconds
+
+
+def place(near: NearDuplicates, texts: dict[int, str], numbers: range, masked: list[Conversation]) -> None:
+    """What is compared is folded text."""
+    named = list(zip(numbers, map(text_of, masked), strict=True))
+    texts.update(named)
+    near.place(named)
 
 
 def timed(seconds: dict[str, float], name: str, work: Callable[[], Any]) -> Any:

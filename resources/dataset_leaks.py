@@ -2,13 +2,13 @@
 
 import hashlib
 from array import array
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from core.duplicates import folded
@@ -52,22 +52,26 @@ def text_number(question: str, reply: str) -> int:
 
 def _numbers(folder: Path, side: Side) -> dict[str, Numbers]:
     numbers = {kind: array("q") for kind in KINDS}
-    for row in _rows(folder, side):
-        numbers["ids"].append(_number(row["id"]))
-        numbers["units"].append(_number(row["unit"]))
-        numbers["texts"].append(text_number(_last_user(row), row["reply"]))
-        if row["cluster"] is not None:
-            numbers["clusters"].append(row["cluster"])
+    for batch in datasets.read_batches(folder, side, COLUMNS):
+        numbers["ids"].extend(map(_number, batch["id"].to_pylist()))
+        numbers["units"].extend(map(_number, batch["unit"].to_pylist()))
+        numbers["texts"].extend(map(text_number, last_questions(batch["messages"]), batch["reply"].to_pylist()))
+        numbers["clusters"].extend(batch["cluster"].drop_null().to_pylist())
     return {kind: np.array(values, np.int64) for kind, values in numbers.items()}
 
 
-def _rows(folder: Path, side: Side) -> Iterator[Mapping[str, Any]]:
-    for batch in datasets.read_columns(folder, side, COLUMNS):
-        yield from batch
-
-
-def _last_user(row: Mapping[str, Any]) -> str:
-    return next((message["content"] for message in reversed(row["messages"]) if message["role"] == "user"), "")
+def last_questions(messages: pa.ListArray) -> list[str]:
+    """Of each conversation what its user said last, or nothing."""
+    ends = messages.offsets.to_numpy()[1:] - messages.offsets[0].as_py()
+    turns = messages.flatten()
+    asked = np.flatnonzero(np.array(pc.equal(turns.field("role"), "user")))
+    # the last one before the end of each, which is another's where there is none
+    last = np.searchsorted(asked, ends) - 1
+    begins = np.concatenate([[0], ends[:-1]])
+    own = (last >= 0) & (asked[np.maximum(last, 0)] >= begins) if len(asked) else np.zeros(len(ends), bool)
+    texts = turns.field("content").take(pa.array(asked[last[own]])).to_pylist() if own.any() else []
+    found = iter(texts)
+    return [next(found) if has else "" for has in own.tolist()]
 
 
 def _number(text: str) -> int:

@@ -76,11 +76,16 @@ def read_side(folder: Path, side: Side) -> list[Conversation]:
 
 def read_columns(folder: Path, side: Side, columns: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
     """Some columns of a side in pieces, after the whole file was checked against the manifest."""
+    for batch in read_batches(folder, side, columns):
+        yield batch.to_pylist()
+
+
+def read_batches(folder: Path, side: Side, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The same as Arrow has it."""
     path = checked_file(folder, side)
     if path is not None:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(BATCH, columns=list(columns)):
-                yield batch.to_pylist()
+            yield from file.iter_batches(BATCH, columns=list(columns))
 
 
 def read_units(folder: Path) -> dict[str, str]:

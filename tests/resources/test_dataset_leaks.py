@@ -1,11 +1,14 @@
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.sides import Side
 from resources import datasets
-from resources.dataset_columns import DatasetRow
-from resources.dataset_leaks import Leaks, look_at
+from resources.dataset_columns import CONVERSATION, DatasetRow
+from resources.dataset_leaks import Leaks, last_questions, look_at
 from resources.folders import FolderRefused
 from resources.reference_sets import GENERAL, read_set
 from tests.workshop import conversation
@@ -53,3 +56,14 @@ def test_a_file_that_was_changed_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(FolderRefused, match=r"held_out\.parquet"):
         look_at(tmp_path / "v1")
+
+
+TURNS = st.lists(st.tuples(st.sampled_from(["system", "user", "assistant", "tool"]), st.text(max_size=3)), max_size=4)
+
+
+@given(st.lists(TURNS, max_size=6), st.integers(0, 3))
+def test_the_last_question_of_each_is_found_in_columns(talks: list[list[tuple[str, str]]], skip: int) -> None:
+    kind = CONVERSATION.field("messages").type
+    column = pa.array([[{"role": role, "content": text} for role, text in talk] for talk in talks], kind)
+    expected = [next((text for role, text in reversed(talk) if role == "user"), "") for talk in talks]
+    assert last_questions(column.slice(skip)) == expected[skip:]

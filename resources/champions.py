@@ -1,11 +1,14 @@
-"""Who answers as `production`: one row a lineage."""
+"""Who answers as `production`: one row a lineage. Every way to another champion moves this row, and nothing else."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from types import EllipsisType
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
+from resources.archiving import archive_version
 from resources.database import Database
 from resources.event_rows import write_event
 from resources.store_errors import NotAllowed, NotFound
@@ -37,6 +40,65 @@ class Champions:
         names = ("n", "previous", "seq", "alias_confirmed", "served", "changed_at", "alias_intended")
         return Champion(*(getattr(row, name) for name in names))
 
+    def promote(
+        self, n: int, reason: str | None = None, *, by: str, force: bool = False, on_disk: Collection[str] | None = None
+    ) -> Champion:
+        """Make v`n` the champion: what passed its gate, or with `force` and a reason whatever was trained.
+
+        NotFound; NotAllowed for what is archived (only `roll_back` brings it back), not concluded, of another base, or
+        not in `on_disk`, the names whose files are there (None: all). The champion before is archived, yet resident.
+        """
+        if force and not (reason or "").strip():
+            raise NotAllowed(f"Expected a reason to promote v{n} without its gate, found none: say why")
+
+        def work(connection: Connection) -> None:
+            row = champion_row(connection, self._lineage)
+            if row is not None and row.n == n:
+                return
+            found = _check_may_answer(connection, n, self._lineage, force)
+            if found.archived_at is not None and not force:
+                raise NotAllowed(f"Expected a version that was never archived, found v{n} archived: roll back to it")
+            _check_on_disk(n, on_disk)
+            self._answer_with(connection, n, reason or "it is wanted", by, force, "champion_moved")
+
+        self._database.write(work)
+        return self.get()
+
+    def roll_back(
+        self,
+        reason: str | None = None,
+        *,
+        by: str,
+        to: int | EllipsisType | None = ...,
+        on_disk: Collection[str] | None = None,
+    ) -> Champion:
+        """Bring the champion before back, which loads nothing, or `to` (None: the base), archived or not.
+
+        Once more undoes it. NotFound; NotAllowed where nothing was before, and for a `to` that never passed its gate.
+        """
+
+        def work(connection: Connection) -> None:
+            row = champion_row(connection, self._lineage)
+            if to is ... and (row is None or row.seq == 0):
+                raise NotAllowed("Expected a champion before this one, found none: nothing was ever promoted")
+            n = (row.previous if row else None) if isinstance(to, EllipsisType) else to
+            if n == (row.n if row else None):
+                return
+            if n is not None:
+                _check_may_answer(connection, n, self._lineage, row is not None and n == row.previous)
+                _check_on_disk(n, on_disk)
+            self._answer_with(connection, n, reason or "a roll back", by, False, "rolled_back")
+
+        self._database.write(work)
+        return self.get()
+
+    def archive(self, n: int, reason: str | None = None, *, by: str) -> None:
+        """No candidate any more: of what is archived, only `roll_back` makes a champion. Twice is once.
+
+        NotFound; NotAllowed for the champion, for what an open experiment names, and for what is not concluded.
+        """
+        self._database.write(lambda c: archive_version(c, self._lineage, n, reason, by))
+
     def move(self, n: int | None, reason: str, by: str, *, override: bool = False) -> Champion:
         """Make n (None: the base) the champion; NotAllowed if it did not pass its gate, unless overridden."""
 
@@ -49,11 +111,8 @@ class Champions:
                 return
             if n is not None:
                 _check_may_answer(connection, n, self._lineage, override)
-            move_champion(connection, self._lineage, n)
             back = n is None or (current is not None and n < current)
-            message = f"{model_name(n)} answers instead of {model_name(current)}, asked by {by}: {reason}"
-            data = {"from": current, "to": n, "by": by, "reason": reason, "override": override}
-            write_event(connection, "rolled_back" if back else "champion_moved", message, n, data)
+            self._answer_with(connection, n, reason, by, override, "rolled_back" if back else "champion_moved")
 
         self._database.write(work)
         return self.get()
@@ -79,6 +138,16 @@ class Champions:
 
         self._database.write(work)
 
+    def _answer_with(
+        self, connection: Connection, n: int | None, reason: str, by: str, override: bool, event: str
+    ) -> None:
+        row = champion_row(connection, self._lineage)
+        current = row.n if row else None
+        move_champion(connection, self._lineage, n)
+        message = f"{model_name(n)} answers instead of {model_name(current)}, asked by {by}: {reason}"
+        data = {"from": current, "to": n, "by": by, "reason": reason, "override": override}
+        write_event(connection, event, message, n, data)
+
 
 def model_name(n: int | None) -> str:
     return "base" if n is None else f"v{n}"
@@ -89,10 +158,13 @@ def champion_row(connection: Connection, lineage: str) -> Row[Any] | None:
 
 
 def move_champion(connection: Connection, lineage: str, n: int | None) -> None:
-    """Set the row; the one before becomes `previous`."""
+    """Set the row; the one before becomes `previous` and is archived, the new one no longer is."""
     row = champion_row(connection, lineage)
-    seq = row.seq + 1 if row else 1
-    _set(connection, lineage, n=n, previous=row.n if row else None, seq=seq, changed_at=utc_now())
+    before, seq, now = (row.n, row.seq, utc_now()) if row else (None, 0, utc_now())
+    _set(connection, lineage, n=n, previous=before, seq=seq + 1, changed_at=now)
+    for version, archived_at in ((before, now), (n, None)):
+        if version is not None:
+            connection.execute(update(versions).where(versions.c.n == version).values(archived_at=archived_at))
 
 
 def _set(connection: Connection, lineage: str, **values: Any) -> None:
@@ -101,7 +173,7 @@ def _set(connection: Connection, lineage: str, **values: Any) -> None:
     connection.execute(update(champions).where(champions.c.lineage == lineage).values(**values))
 
 
-def _check_may_answer(connection: Connection, n: int, lineage: str, override: bool) -> None:
+def _check_may_answer(connection: Connection, n: int, lineage: str, override: bool) -> Row[Any]:
     row = connection.execute(select(versions).where(versions.c.n == n)).first()
     if row is None:
         raise NotFound(f"Expected a version v{n}, found none")
@@ -111,3 +183,11 @@ def _check_may_answer(connection: Connection, n: int, lineage: str, override: bo
         raise NotAllowed(f"Expected a version that was trained and concluded, found v{n} in state {row.state}")
     if row.state == "rejected" and not override:
         raise NotAllowed(f"Expected a version that passed its gate, found v{n} in state {row.state}: override it")
+    return row
+
+
+def _check_on_disk(n: int, on_disk: Collection[str] | None) -> None:
+    if on_disk is not None and f"v{n}" not in on_disk:
+        raise NotAllowed(
+            f"Expected the files of v{n} on disk, found none: old versions are removed, their reports stay"
+        )

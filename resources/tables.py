@@ -85,6 +85,8 @@ versions = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
+    # no champion any more, or never to be one; only a roll back makes it one again
+    Column("archived_at", UtcDateTime),
     CheckConstraint("state IN ('open','trained','promoted','rejected','failed','abandoned')", name="known_state"),
     CheckConstraint("desired IN ('run','stop')", name="known_desire"),
     CheckConstraint(

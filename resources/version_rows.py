@@ -60,6 +60,7 @@ class Version:
     created_at: datetime
     started_at: datetime
     finished_at: datetime | None
+    archived_at: datetime | None
 
     @property
     def unfinished(self) -> bool:

@@ -3,6 +3,7 @@ import pytest
 from core.live_settings import LiveSettings
 from resources.store import NotAllowed, NotFound, Store, open_store
 from tests.resources.examples import SHA, claimed, conclude, event_types, verdict
+from tests.resources.experiment_examples import design
 
 
 def two_promoted(store: Store) -> None:
@@ -90,3 +91,85 @@ def test_an_alias_can_be_confirmed_before_the_first_version(store: Store) -> Non
     store.champion.confirm_alias(None)
     conclude(store, claimed(store, "a"))
     assert store.champion.get().seq == 1
+
+
+def test_promoting_archives_the_one_before_and_only_a_roll_back_brings_it_back(store: Store) -> None:
+    two_promoted(store)
+    assert archived(store) == {1}
+    with pytest.raises(NotAllowed, match="found v1 archived: roll back to it"):
+        store.champion.promote(1, by="a person")
+    champion = store.champion.roll_back("it answers rudely", by="a person")
+    assert (champion.n, champion.previous) == (1, 2)
+    assert archived(store) == {2}
+    assert store.champion.roll_back(by="a person").n == 2
+    assert event_types(store)[-2:] == ["rolled_back", "rolled_back"]
+
+
+def test_force_promotes_what_did_not_pass_but_says_why(store: Store) -> None:
+    conclude(store, claimed(store, "a"), promoted=False)
+    with pytest.raises(NotAllowed, match="passed its gate"):
+        store.champion.promote(1, "I like it", by="a person")
+    with pytest.raises(NotAllowed, match="a reason"):
+        store.champion.promote(1, "  ", by="a person", force=True)
+    assert store.champion.promote(1, "I like it", by="a person", force=True).n == 1
+    assert store.champion.roll_back(by="a person").n is None
+    assert store.champion.roll_back(by="a person").n == 1  # it answered before, so nobody need insist again
+
+
+def test_a_roll_back_may_name_where_to(store: Store) -> None:
+    two_promoted(store)
+    conclude(store, claimed(store, "c"))
+    conclude(store, claimed(store, "d"), promoted=False)
+    assert store.champion.roll_back(by="a person", to=1).n == 1
+    assert store.champion.roll_back(by="a person", to=None).n is None
+    with pytest.raises(NotAllowed, match="passed its gate"):
+        store.champion.roll_back(by="a person", to=4)
+    with pytest.raises(NotFound):
+        store.champion.roll_back(by="a person", to=9)
+
+
+def test_without_a_champion_before_there_is_nothing_to_roll_back_to(store: Store) -> None:
+    with pytest.raises(NotAllowed, match="nothing was ever promoted"):
+        store.champion.roll_back(by="a person")
+
+
+def test_what_has_no_files_any_more_never_becomes_champion(store: Store) -> None:
+    two_promoted(store)
+    with pytest.raises(NotAllowed, match="the files of v1"):
+        store.champion.roll_back(by="a person", on_disk=["v2"])
+    store.champion.move(None, "start again", "a person")
+    with pytest.raises(NotAllowed, match="the files of v2"):
+        store.champion.promote(2, "so be it", by="a person", force=True, on_disk=["v1"])
+
+
+def test_what_is_archived_is_no_candidate_and_is_told_once(store: Store) -> None:
+    two_promoted(store)
+    conclude(store, claimed(store, "c"), promoted=False)
+    for _ in range(2):
+        store.champion.archive(3, "too rude", by="a person")
+    assert archived(store) == {1, 3}
+    assert [(event.version, event.data["by"]) for event in store.events.page(type="archived")] == [(3, "a person")]
+
+
+def test_the_champion_and_what_is_not_concluded_cannot_be_archived(store: Store) -> None:
+    two_promoted(store)
+    with pytest.raises(NotAllowed, match="found v2 champion"):
+        store.champion.archive(2, by="a person")
+    claimed(store, "c")
+    with pytest.raises(NotAllowed, match="found v3 in state open"):
+        store.champion.archive(3, by="a person")
+    with pytest.raises(NotFound):
+        store.champion.archive(9, by="a person")
+
+
+def test_what_an_experiment_needs_cannot_be_archived_before_it_ends(store: Store) -> None:
+    two_promoted(store)
+    running = store.experiments.add(design())
+    with pytest.raises(NotAllowed, match="stop or conclude it"):
+        store.champion.archive(1, by="a person")
+    store.experiments.stop(running.id, "enough", "a person")
+    store.champion.archive(1, by="a person")
+
+
+def archived(store: Store) -> set[int]:
+    return {version.n for version in store.versions.history() if version.archived_at is not None}

@@ -99,14 +99,10 @@ class Answering:
         teacher: Chats | None = None,
         experiments: tuple[Experimenting, Noting] | None = None,
     ) -> None:
-        self._engine, self._follower, self._keeper, self._live = (
-            Guarded("engine", engine, deadlines),
-            follower,
-            keeper,
-            live,
-        )
+        self._engine, self._follower = Guarded(engine, deadlines), follower
+        self._keeper, self._live = keeper, live
         self._metrics, self._gate, self._seconds = metrics, gate, deadlines.reply
-        self._teacher = Guarded("teacher", teacher, deadlines) if teacher else None
+        self._teacher = Guarded(teacher, deadlines) if teacher else None
         self._experiments: Experimenting | None = experiments[0] if experiments else None
         self._noting: Noting | None = experiments[1] if experiments else None
 
@@ -119,8 +115,9 @@ class Answering:
         return self._follower.current
 
     def circuits(self) -> dict[str, dict[str, Any]]:
-        """The circuit breaker of every upstream."""
-        return {guarded.name: guarded.status() for guarded in (self._engine, self._teacher) if guarded}
+        """The circuit breakers of the champion, of the teacher, and of what else was asked for."""
+        taught = self._teacher.status("teacher") if self._teacher else {}
+        return self._engine.status(self._follower.current) | taught
 
     async def reply(self, turn: Turn) -> Reply:
         """A whole reply, in the store before it is returned. A client that leaves cancels the engine's work."""

@@ -1,20 +1,17 @@
 """An upstream behind its circuit breaker and its deadlines: asked, watched, and left alone while it fails."""
 
 import asyncio
-import logging
 import math
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from core.breaker import Breaker, BreakerLimits, State, Ticket
+from core.breaker import Breaker, BreakerLimits, Ticket
+from serve.circuits import Circuits
 from serve.engine_client import AdapterNotServed, Body, EngineBusy, Item
 from serve.errors import ApiError, busy
-
-log = logging.getLogger(__name__)
 
 CIRCUIT_OPEN = "circuit_open"
 
@@ -37,59 +34,55 @@ class Deadlines:
 
 
 class Guarded:
-    """`Chats` that counts its own failures. What the client did wrong, and a client that left, count as neither."""
+    """`Chats` that counts the failures of each of its models.
+
+    What the client did wrong, and a client that left, count as neither failure nor success.
+    """
 
     def __init__(
         self,
-        name: str,
         chats: Chats,
         deadlines: Deadlines,
         limits: BreakerLimits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.name, self._chats, self._deadlines, self._clock = name, chats, deadlines, clock
-        self._breaker = Breaker(limits or BreakerLimits(probe_seconds=deadlines.reply + 1.0))
-        self._opened_at: datetime | None = None
-        self._said: State = "CLOSED"
+        self._chats, self._deadlines, self._clock = chats, deadlines, clock
+        self._circuits = Circuits(limits or BreakerLimits(probe_seconds=deadlines.reply + 1.0), clock)
 
     async def chat(self, body: Body) -> AsyncGenerator[Item, None]:
-        """See EngineClient.chat. Raises ApiError 503 `circuit_open` while the breaker is open."""
-        ticket = self._breaker.admit(self._clock())
+        """See EngineClient.chat. Raises ApiError 503 `circuit_open` while the breaker of `body["model"]` is open."""
+        circuit = self._circuits.of(str(body.get("model")))
+        breaker = circuit.breaker
+        ticket = breaker.admit(self._clock())
         if ticket is None:
-            seconds = max(1, math.ceil(self._breaker.retry_in(self._clock())))
-            raise busy(f"Expected {self.name} to answer, found that it failed again and again", CIRCUIT_OPEN, seconds)
+            seconds = max(1, math.ceil(breaker.retry_in(self._clock())))
+            raise busy(f"Expected {circuit.name} to answer, found it failed again and again", CIRCUIT_OPEN, seconds)
         stream = bool(body.get("stream"))
-        outcome: Outcome = self._breaker.failed
+        outcome: Outcome = breaker.failed
         promised, began = True, asyncio.get_running_loop().time()
         try:
             async with aclosing(self._chats.chat(body)) as items:
                 async for item in self._in_time(items, stream):
                     promised = stream and promised and _is_promise(item)
-                    outcome = self._breaker.failed if promised else self._of(item)
+                    outcome = breaker.failed if promised else _said_by(item, breaker)
                     yield item
         except (asyncio.CancelledError, GeneratorExit):
             # who hangs up on a stream that had begun to speak was answered; who waited as long as anybody may was not
             if promised and asyncio.get_running_loop().time() - began < self._patience(stream):
-                outcome = self._breaker.dropped
+                outcome = breaker.dropped
             raise
         except Exception as error:
-            outcome = self._breaker.dropped if _of_the_request(error) else self._breaker.failed
+            outcome = breaker.dropped if _of_the_request(error) else breaker.failed
             raise
         finally:
             outcome(ticket, self._clock())
-            self._note()
+            circuit.note(self._clock())
 
-    def status(self) -> dict[str, Any]:
-        """What `GET /api/v1/circuit-breaker/status` says of it."""
-        self._note()
-        now = self._clock()
-        return {
-            "state": self._breaker.state(now),
-            "failures": self._breaker.failures,
-            "successes": self._breaker.successes,
-            "opened_at": self._opened_at.isoformat() if self._opened_at else None,
-            "retry_in_seconds": round(self._breaker.retry_in(now), 1),
-        }
+    def status(self, also: str | None = None) -> dict[str, dict[str, Any]]:
+        """What `GET /api/v1/circuit-breaker/status` says of each model that was asked for, and of `also`."""
+        if also is not None:
+            self._circuits.of(also)
+        return self._circuits.status()
 
     async def _in_time(self, items: AsyncGenerator[Item, None], stream: bool) -> AsyncGenerator[Item, None]:
         """The head and the first piece after it share one deadline; each later piece has its own."""
@@ -111,25 +104,14 @@ class Guarded:
         limits = self._deadlines
         return 0.95 * (min(limits.first_token, limits.reply) if stream else limits.reply)
 
-    def _of(self, item: Item) -> Outcome:
-        if isinstance(item, str):  # an error may be said as an event, too
-            return self._breaker.failed if item.startswith('data: {"error"') else self._breaker.succeeded
-        status = int(item.get("status", 500))
-        if status >= 500:
-            return self._breaker.failed
-        return self._breaker.succeeded if status == 200 else self._breaker.dropped
 
-    def _note(self) -> None:
-        """Say once that it opened or closed."""
-        state = self._breaker.state(self._clock())
-        if state == self._said:
-            return
-        if state == "OPEN":
-            self._opened_at = datetime.now(UTC)
-        elif state == "CLOSED":
-            self._opened_at = None
-        log.warning("the circuit breaker of %s: %s → %s", self.name, self._said, state)
-        self._said = state
+def _said_by(item: Item, breaker: Breaker) -> Outcome:
+    if isinstance(item, str):  # an error may be said as an event, too
+        return breaker.failed if item.startswith('data: {"error"') else breaker.succeeded
+    status = int(item.get("status", 500))
+    if status >= 500:
+        return breaker.failed
+    return breaker.succeeded if status == 200 else breaker.dropped
 
 
 def _is_promise(item: Item) -> bool:

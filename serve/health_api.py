@@ -34,13 +34,14 @@ def health_routes(engine: EngineClient, answering: Answering, metrics: Metrics) 
 
     @routes.get("/api/v1/circuit-breaker/status")
     async def circuit_breakers() -> dict[str, Any]:
-        """The circuit breaker of each upstream: whether it is asked now, and when it will be tried again."""
+        """The circuit breaker of each model and the teacher: whether it is asked now, and when it is tried again."""
         return answering.circuits()
 
     @routes.get("/metrics", response_class=Response)
     async def prometheus() -> Response:
         """Counts and durations of the ingress."""
         champion = answering.champion()
+        metrics.circuits.clear()  # what is no longer watched is no longer told
         for name, circuit in answering.circuits().items():
             metrics.circuits.labels(name).set(("CLOSED", "HALF_OPEN", "OPEN").index(circuit["state"]))
         metrics.champion.set(0 if champion == "base" else int(champion[1:]))

@@ -10,6 +10,7 @@ import pytest
 
 from core.breaker import BreakerLimits
 from resources.store import Store
+from serve.circuits import Circuits
 from serve.engine_client import Body, EngineBusy, EngineUnavailable, Item
 from serve.errors import ApiError
 from serve.guarded import Deadlines, Guarded
@@ -82,11 +83,41 @@ async def test_after_five_failures_the_engine_is_left_alone(client: httpx.AsyncC
 
     assert (refused.status_code, refused.json()["error"]["code"], len(engine.asked)) == (503, "circuit_open", 5)
     assert 0 < int(refused.headers["retry-after"]) <= 60
-    state = (await client.get(STATUS)).json()["engine"]
+    state = (await client.get(STATUS)).json()["base"]
     assert (state["state"], state["failures"], state["successes"]) == ("OPEN", 0, 0)
     assert state["opened_at"]
     assert 0 < state["retry_in_seconds"] <= 60
-    assert 'whetstone_circuit{upstream="engine"} 2.0' in (await client.get("/metrics")).text
+    assert 'whetstone_circuit{upstream="base"} 2.0' in (await client.get("/metrics")).text
+
+
+async def test_an_adapter_that_fails_is_left_alone_and_the_champion_answers_on(
+    client: httpx.AsyncClient, engine: FakeEngine
+) -> None:
+    engine.head = {"status": 503, "json": {"error": {"message": "v2 cannot be served", "code": "adapter_not_served"}}}
+    for _ in range(5):
+        assert (await client.post(CHAT, json=ASK | {"model": "v2"})).status_code == 503
+    engine.head = None
+
+    refused = await client.post(CHAT, json=ASK | {"model": "v2"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "circuit_open")
+    assert (await client.post(CHAT, json=ASK)).status_code == 200
+    states = {name: circuit["state"] for name, circuit in (await client.get(STATUS)).json().items()}
+    assert states == {"base": "CLOSED", "v2": "OPEN"}
+
+
+def test_circuits_are_few_and_an_open_one_is_forgotten_last() -> None:
+    circuits = Circuits(BreakerLimits(failures=1), lambda: 0.0, most=3)
+    broken = circuits.of("v1").breaker
+    ticket = broken.admit(0.0)
+    assert ticket
+    broken.failed(ticket, 0.0)
+    for n in range(2, 9):
+        circuits.of(f"v{n}")
+    assert {name: circuit["state"] for name, circuit in circuits.status().items()} == {
+        "v1": "OPEN",
+        "v7": "CLOSED",
+        "v8": "CLOSED",
+    }
 
 
 class Scripted:
@@ -129,48 +160,52 @@ SCENES = {
 
 @pytest.mark.parametrize(("scene", "stream", "state"), SCENES.values(), ids=SCENES)
 async def test_what_counts_as_a_failure(scene: list[Any], stream: bool, state: str) -> None:
-    guarded = Guarded("engine", Scripted(scene), DEADLINES, LIMITS)
+    guarded = Guarded(Scripted(scene), DEADLINES, LIMITS)
     with contextlib.suppress(EngineBusy, EngineUnavailable, ApiError, RuntimeError, TimeoutError):
-        async for _ in guarded.chat({"stream": stream}):
+        async for _ in guarded.chat({"model": "v1", "stream": stream}):
             pass
 
-    assert guarded.status()["state"] == state
+    assert state_of(guarded) == state
 
 
 @pytest.mark.parametrize(("scene", "pulled"), [([HEAD, "data: x", "data: y"], 2), ([HEAD, "data: x"], 1)])
 async def test_a_client_that_hangs_up_says_nothing_of_the_upstream(scene: list[Any], pulled: int) -> None:
-    guarded = Guarded("engine", Scripted(scene), DEADLINES, LIMITS)
-    items = guarded.chat({"stream": True})
+    guarded = Guarded(Scripted(scene), DEADLINES, LIMITS)
+    items = guarded.chat({"model": "v1", "stream": True})
     for _ in range(pulled):
         await anext(items)
     await items.aclose()
 
-    assert guarded.status()["state"] == "CLOSED"
+    assert state_of(guarded) == "CLOSED"
 
 
 @pytest.mark.parametrize(("after", "state"), [(0.01, "CLOSED"), (0.199, "OPEN")])
 async def test_a_turn_that_ends_when_nobody_may_wait_longer_was_not_answered(after: float, state: str) -> None:
-    guarded = Guarded("engine", Scripted([HEAD, None]), Deadlines(0.2, 0.2, 0.2), LIMITS)
+    guarded = Guarded(Scripted([HEAD, None]), Deadlines(0.2, 0.2, 0.2), LIMITS)
 
     async def turn() -> None:
-        async for _ in guarded.chat({"stream": True}):
+        async for _ in guarded.chat({"model": "v1", "stream": True}):
             pass
 
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(turn(), after)
 
-    assert guarded.status()["state"] == state
+    assert state_of(guarded) == state
+
+
+def state_of(guarded: Guarded) -> str:
+    return str(guarded.status()["v1"]["state"])
 
 
 async def test_three_answers_after_the_pause_close_it_again() -> None:
     now = [0.0]
-    guarded = Guarded("teacher", Scripted([], *[[WHOLE]] * 3), DEADLINES, LIMITS, clock=lambda: now[0])
+    guarded = Guarded(Scripted([], *[[WHOLE]] * 3), DEADLINES, LIMITS, clock=lambda: now[0])
     seen = []
     for seconds in (0.0, 60.0, 0.0, 0.0):
         now[0] += seconds
-        async for _ in guarded.chat({}):
+        async for _ in guarded.chat({"model": "v1"}):
             pass
-        seen.append(guarded.status()["state"])
+        seen.append(state_of(guarded))
 
     assert seen == ["OPEN", "HALF_OPEN", "HALF_OPEN", "CLOSED"]
-    assert guarded.status()["opened_at"] is None
+    assert guarded.status()["v1"]["opened_at"] is None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.recipe import ALL_LINEAR, Recipe
+from wrappers.packed_attention import PACKED, register
 from wrappers.packing import Batch
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ def load_base(folder: Path, device: str = "cpu", dtype: str = "bfloat16") -> "Pr
     import torch
     from transformers import AutoModelForCausalLM
 
+    register()
     model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=getattr(torch, dtype), attn_implementation="sdpa", local_files_only=True, use_safetensors=True
+        folder, dtype=getattr(torch, dtype), attn_implementation=PACKED, local_files_only=True, use_safetensors=True
     )
     return model.requires_grad_(False).to(device).eval()
 
@@ -112,7 +114,9 @@ def token_losses(model: Any, batch: Batch) -> "torch.Tensor":
         logits = model(
             input_ids=batch.input_ids,
             position_ids=batch.position_ids,
-            attention_mask=batch.attention_mask,
+            # transformers builds no mask where one of four dimensions is given; the layout says who sees whom
+            attention_mask=batch.input_ids.new_empty(1, 1, 0, 0),
+            layout=batch.layout,
             logits_to_keep=batch.positions,
             use_cache=False,
         ).logits[0]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from core.recipe import Recipe
 from core.rendering import IGNORED, Rendered
 from wrappers.checkpoints import Checkpoints, Origin, TrainingState
+from wrappers.fused_lora import fused
 from wrappers.lora_model import differs, token_losses, trainable
 from wrappers.packing import Batch, collate
 from wrappers.plan import Step, learning_rate, plan
@@ -107,7 +108,7 @@ class LoraTraining:
         self._model.train()
         clock = _Clock([self._tokens(step) for step in self._steps[self._done :]])
         saved = time.monotonic()
-        with RowWorkers(self._rows_at_once(), self._device.type) as workers:
+        with fused(self._model), RowWorkers(self._rows_at_once(), self._device.type) as workers:
             for step in self._steps[self._done :]:
                 if interrupted():
                     self._save(checkpointing)

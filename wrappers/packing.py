@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.rendering import IGNORED, Rendered
+from wrappers.packed_attention import Layout, lay_out
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +36,7 @@ class Batch:
 
     input_ids: "torch.Tensor"
     position_ids: "torch.Tensor"
-    attention_mask: "torch.Tensor"
+    layout: Layout
     positions: "torch.Tensor"
     targets: "torch.Tensor"
     owners: "torch.Tensor"
@@ -47,12 +48,11 @@ class Batch:
 
 
 def collate(conversations: Sequence[Rendered], device: "torch.device | str" = "cpu") -> Batch:
-    """Lay the conversations one after another under a block-diagonal causal mask; positions restart at each."""
+    """Lay the conversations one after another; positions restart at each, and none sees another."""
     import torch
 
     input_ids: list[int] = []
     position_ids: list[int] = []
-    documents: list[int] = []
     positions: list[int] = []
     targets: list[int] = []
     owners: list[int] = []
@@ -64,13 +64,10 @@ def collate(conversations: Sequence[Rendered], device: "torch.device | str" = "c
         owners += [document] * len(labelled)
         input_ids += conversation.input_ids
         position_ids += range(length)
-        documents += [document] * length
-    document_of = torch.tensor(documents, device=device)
-    mask = (document_of[:, None] == document_of[None, :]).tril()
     return Batch(
         input_ids=torch.tensor([input_ids], device=device),
         position_ids=torch.tensor([position_ids], device=device),
-        attention_mask=mask[None, None],
+        layout=lay_out([len(conversation.input_ids) for conversation in conversations], device),
         positions=torch.tensor(positions, dtype=torch.long, device=device),
         targets=torch.tensor(targets, dtype=torch.long, device=device),
         owners=torch.tensor(owners, dtype=torch.long, device=device),

@@ -1,4 +1,3 @@
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,12 +21,6 @@ def test_every_conversation_lies_in_exactly_one_row_and_rows_fit(lengths: list[i
 def test_short_conversations_leave_little_of_a_row_unused() -> None:
     lengths = [30 + (at * 7) % 40 for at in range(300)]
     assert sum(lengths) / (512 * len(pack(lengths, 512))) > 0.95
-
-
-def test_no_token_sees_another_conversation_or_the_future() -> None:
-    mask = collate([rendered(3, 1), rendered(2, 1)]).attention_mask[0, 0]
-    expected = torch.tensor([[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 1, 1]])
-    assert mask.equal(expected.bool())
 
 
 def test_positions_restart_at_each_conversation() -> None:

@@ -12,7 +12,7 @@ from resources.archiving import archive_version
 from resources.database import Database
 from resources.event_rows import write_event
 from resources.store_errors import NotAllowed, NotFound
-from resources.tables import champions, utc_now, versions
+from resources.tables import champion_moves, champions, utc_now, versions
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Champions:
     ) -> None:
         row = champion_row(connection, self._lineage)
         current = row.n if row else None
-        move_champion(connection, self._lineage, n)
+        move_champion(connection, self._lineage, n, reason, by, override=override)
         message = f"{model_name(n)} answers instead of {model_name(current)}, asked by {by}: {reason}"
         data = {"from": current, "to": n, "by": by, "reason": reason, "override": override}
         write_event(connection, event, message, n, data)
@@ -157,14 +157,23 @@ def champion_row(connection: Connection, lineage: str) -> Row[Any] | None:
     return connection.execute(select(champions).where(champions.c.lineage == lineage)).first()
 
 
-def move_champion(connection: Connection, lineage: str, n: int | None) -> None:
-    """Set the row; the one before becomes `previous` and is archived, the new one no longer is."""
+def move_champion(
+    connection: Connection, lineage: str, n: int | None, reason: str, by: str, *, override: bool = False
+) -> None:
+    """Set the row, and keep who asked and why; the one before becomes `previous` and is archived, the new one is not.
+
+    An override is noted at the version too.
+    """
     row = champion_row(connection, lineage)
     before, seq, now = (row.n, row.seq, utc_now()) if row else (None, 0, utc_now())
     _set(connection, lineage, n=n, previous=before, seq=seq + 1, changed_at=now)
     for version, archived_at in ((before, now), (n, None)):
         if version is not None:
             connection.execute(update(versions).where(versions.c.n == version).values(archived_at=archived_at))
+    if override and n is not None:
+        connection.execute(update(versions).where(versions.c.n == n).values(override_reason=reason))
+    kept = {"lineage": lineage, "n": n, "previous": before, "reason": reason, "moved_by": by[:255]}
+    connection.execute(insert(champion_moves).values(**kept, override=override, moved_at=now))
 
 
 def _set(connection: Connection, lineage: str, **values: Any) -> None:

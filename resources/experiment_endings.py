@@ -44,8 +44,9 @@ def _release(connection: Connection, row: Row[Any]) -> None:
         message = "{} stays at staging: it was compared with {}, and {} answers now".format(*names)
         write_event(connection, "staged", message, row.staged, {"experiment": row.id})
         return
-    move_champion(connection, row.lineage, row.staged)
-    message = f"{model_name(row.staged)} is promoted: it passed its gate while the experiment {row.name} ran"
+    why = f"it passed its gate while the experiment {row.name} ran"
+    move_champion(connection, row.lineage, row.staged, why, "the gate")
+    message = f"{model_name(row.staged)} is promoted: {why}"
     write_event(connection, "promoted", message, row.staged, {"experiment": row.id})
     set_values(connection, row.id, staged=None)
 
@@ -64,8 +65,8 @@ def crown(
         return f"{model_name(now)} stays champion, as the results do not name {arm.name} (a reason would override them)"
     if not is_there:
         return f"{model_name(now)} stays champion, as the adapter of {arm.model} is no longer on disk"
-    move_champion(connection, lineage, arm.version)
     why = reason or found.recommendation
+    move_champion(connection, lineage, arm.version, why, by)
     message = f"{model_name(arm.version)} answers instead of {model_name(now)}, asked by {by}: {why}"
     write_event(connection, "champion_moved", message, arm.version, {"from": now, "to": arm.version, "by": by})
     return f"{model_name(arm.version)} is champion"

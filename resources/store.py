@@ -7,6 +7,7 @@ from resources.database import Database
 from resources.erasure_rows import Erasures
 from resources.events import Events, Outbox
 from resources.experiments import Experiments
+from resources.models import Models
 from resources.progress import ProgressLog
 from resources.retention import Retention
 from resources.reviews import Reviews
@@ -58,6 +59,7 @@ class Store:
         self.progress = ProgressLog(self.database)
         self.champion = Champions(self.database, lineage)
         self.experiments = Experiments(self.database, lineage)
+        self.models = Models(self.database, lineage)
         self.events = Events(self.database)
         self.outbox = Outbox(self.database, self.settings)
         self.uploads = Uploads(self.database)

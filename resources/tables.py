@@ -96,6 +96,16 @@ versions = Table(
     ),
     CheckConstraint("in_flight IS NULL OR in_flight", name="in_flight_is_true_or_null"),
 )
+# counting models and finding a page of them reads this index alone
+Index(
+    "with_adapter",
+    versions.c.n,
+    versions.c.state,
+    versions.c.base_fingerprint,
+    versions.c.adapter_sha256,
+    sqlite_where=text("adapter_sha256 IS NOT NULL"),
+    postgresql_where=text("adapter_sha256 IS NOT NULL"),
+)
 
 conversations = Table(
     "conversations",
@@ -266,6 +276,58 @@ champions = Table(
     Column("served", Integer),
     Column("changed_at", UtcDateTime),
 )
+
+# every change of champion, for longer than events are kept
+champion_moves = Table(
+    "champion_moves",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("lineage", Name, nullable=False),
+    Column("n", Integer, ForeignKey("versions.n")),
+    Column("previous", Integer, ForeignKey("versions.n")),
+    Column("reason", Text, nullable=False),
+    Column("moved_by", Name, nullable=False),
+    Column("override", Boolean, nullable=False),
+    Column("moved_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("moves_to", champion_moves.c.n, champion_moves.c.id)
+Index("moves_from", champion_moves.c.previous, champion_moves.c.id)
+
+# the name that a person gave a version; one that has none is a model all the same
+models = Table(
+    "models",
+    metadata,
+    Column("n", Integer, ForeignKey("versions.n"), primary_key=True, autoincrement=False),
+    Column("model_name", Name, nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("base_model", Text),
+    Column("registered_at", UtcDateTime, nullable=False),
+)
+Index("one_model_a_name", models.c.model_name, models.c.version, unique=True)
+model_tags = Table(
+    "model_tags",
+    metadata,
+    Column("tag", String(50), primary_key=True),
+    Column("n", Integer, ForeignKey("models.n"), primary_key=True, autoincrement=False),
+)
+Index("tags_of_model", model_tags.c.n)
+
+benchmarks = Table(
+    "benchmarks",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("n", Integer, ForeignKey("versions.n"), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("score", Float, nullable=False),
+    Column("details", JSON, nullable=False),
+    Column("idempotency_key", Name),
+    Column("created_at", UtcDateTime, nullable=False),
+    CheckConstraint("score >= 0 AND score <= 1", name="score_in_range"),
+    sqlite_autoincrement=True,
+)
+Index("benchmarks_of_model", benchmarks.c.n, benchmarks.c.name, benchmarks.c.id)
+Index("one_benchmark_a_key", benchmarks.c.n, benchmarks.c.idempotency_key, unique=True)
 
 settings = Table(
     "settings",

@@ -33,6 +33,8 @@ from serve.limits import Gate, IngressLimits
 from serve.live_view import LiveView
 from serve.loop_api import loop_routes
 from serve.metrics import Metrics
+from serve.model_shapes import Shelf
+from serve.models_api import ModelShop, model_routes
 from serve.openai_api import openai_routes
 from serve.review_api import review_routes
 from serve.served_log import ServedLog
@@ -63,6 +65,8 @@ class IngressDeps:
     look_seconds: float = 1.0
     base_model: str = ""
     tokenizer: str = ""
+    adapters: Path = Path("var/adapters")
+    model_name: str = "whetstone"
     max_tokens: int = 2048
     worker: Worker | None = None
 
@@ -98,9 +102,14 @@ def build_api(deps: IngressDeps) -> FastAPI:
         dataset_work_routes(work),
         review_routes(door, limits),
         experiment_routes(door, limits, ModelsOnHand(answering.names, deps.engine_adapters)),
+        model_routes(ModelShop(door, limits, _shelf(deps), answering.names)),
         health_routes(deps.engine, answering, metrics),
     ]
     return _assembled(routers, _lifespan(live, door, files, served, jobs), deps.keys, metrics)
+
+
+def _shelf(deps: IngressDeps) -> Shelf:
+    return Shelf(deps.adapters, deps.base_model, deps.store.lineage, deps.model_name)
 
 
 def _assembled(routers: list[APIRouter], lifespan: Any, keys: Keys, metrics: Metrics) -> FastAPI:

@@ -4,6 +4,8 @@ from typing import Any
 
 _REASONS = {
     400: "The body is not what its content type says",
+    401: "No valid key, where `ENABLE_AUTH=true`",
+    403: "The chat key where the admin key is needed, or a page of another host",
     404: "Nothing has this number or id",
     408: "The body did not come in time",
     409: "Not in the state in which it is",

@@ -58,6 +58,8 @@ class IngressReplica:
             experiments=self._experiments,
             engine_adapters=settings.engine_adapters,
             base_model=settings.base_model,
+            adapters=settings.state_dir / "adapters",
+            model_name=settings.mlflow_model_name,
             tokenizer=str(base_model.resolve(settings.base_model, settings.models_dir)),
             max_tokens=settings.finetune_max_length,
         )

@@ -66,6 +66,8 @@ def deps(store: Store, engine: FakeEngine, follower: FakeFollower, tmp_path: Pat
         look_seconds=0.01,
         worker=work_in_a_thread,
         tokenizer=str(tmp_path),
+        base_model="tiny",
+        adapters=tmp_path / "adapters",
     )
     writer.close()
 

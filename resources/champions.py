@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from resources.archiving import archive_version
 from resources.database import Database
 from resources.event_rows import write_event
+from resources.knocking import changed
 from resources.store_errors import NotAllowed, NotFound
 from resources.tables import champion_moves, champions, utc_now, versions
 
@@ -167,6 +168,7 @@ def move_champion(
     row = champion_row(connection, lineage)
     before, seq, now = (row.n, row.seq, utc_now()) if row else (None, 0, utc_now())
     _set(connection, lineage, n=n, previous=before, seq=seq + 1, changed_at=now)
+    changed(connection)
     for version, archived_at in ((before, now), (n, None)):
         if version is not None:
             connection.execute(update(versions).where(versions.c.n == version).values(archived_at=archived_at))

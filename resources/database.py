@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, Opera
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
+from resources.knocking import knock, take_changed
 from resources.store_errors import StoreUnavailable
 
 Result = TypeVar("Result")
@@ -96,10 +97,13 @@ class Database:
         self.engine.dispose()
 
     def _postgres_write(self, work: Callable[[Connection], Result], in_turn: bool) -> Result:
-        with self._writer.begin() as connection:
-            if in_turn:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
-            return work(connection)
+        with self._writer.connect() as connection:
+            with connection.begin():
+                if in_turn:
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+                result = work(connection)
+            self._tell(connection)
+        return result
 
     def _sqlite_write(self, work: Callable[[Connection], Result]) -> Result:
         # threads of this process queue here: SQLite's own waiting sleeps up to 100 ms at a time
@@ -110,9 +114,14 @@ class Database:
                 with connection.begin():
                     result = work(connection)
                 self._check_still_there(connection.info["inode"])
+                self._tell(connection)
             return result
         finally:
             self._turn.release()
+
+    def _tell(self, connection: Connection) -> None:
+        if take_changed(connection):
+            knock(self.url)
 
     def _sqlite(self, path: Path) -> Engine:
         def connect() -> sqlite3.Connection:

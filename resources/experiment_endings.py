@@ -10,6 +10,7 @@ from resources.champions import champion_row, model_name, move_champion
 from resources.event_rows import write_event
 from resources.experiment_figures import figures
 from resources.experiment_rows import Experiment, experiment_of, experiment_row
+from resources.knocking import changed
 from resources.tables import experiments, utc_now
 
 
@@ -75,3 +76,4 @@ def crown(
 def set_values(connection: Connection, id: int, **values: Any) -> None:
     """Change columns of one experiment."""
     connection.execute(update(experiments).where(experiments.c.id == id).values(**values))
+    changed(connection)

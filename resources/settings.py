@@ -174,7 +174,13 @@ class Settings(BaseSettings):
     engine_batch_tokens: int = Field(
         default=512, ge=64, le=65_536, description="Tokens the engine computes in one step"
     )
-    engine_adapters: int = Field(default=3, ge=1, le=64, description="Versions held in the engine at once")
+    engine_adapters: int = Field(
+        default=3, ge=2, le=64, description="Versions held in the engine at once: the champion, the one before, arms"
+    )
+
+    engine_replicas: int = Field(
+        default=1, ge=1, le=64, description="Engines beside each other, each with every adapter"
+    )
 
     # --- bounds of what clients send
     max_body_bytes: int = Field(default=MIB, ge=1024, le=2**30, description="Largest request body")

@@ -1,6 +1,9 @@
 """The conversation store: the truth of what was captured, claimed, trained and decided."""
 
+import socket
+
 from core.live_settings import LiveSettings
+from resources import knocking
 from resources.champions import Champions
 from resources.conversations import Conversations
 from resources.database import Database
@@ -70,6 +73,10 @@ class Store:
     def size_bytes(self) -> int:
         """What the database takes on disk."""
         return self.database.size_bytes()
+
+    def listen(self) -> socket.socket | None:
+        """Readable when champion or experiment changed on this machine: see resources.knocking."""
+        return knocking.listen(self.database.url)
 
     def close(self) -> None:
         self.database.close()

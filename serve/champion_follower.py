@@ -1,27 +1,26 @@
 """Follows the champion in the store and makes the engine serve it."""
 
 import asyncio
-import json
 import logging
-import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from core.manifest import MANIFEST_NAME
 from resources.champions import Champion
 from resources.store import NotFound, Store, StoreUnavailable
 from serve.adapter_names import AdapterNames
+from serve.doorbell import wait_for_bell
 from serve.engine import VERSION_NAME
 from serve.engine_client import BASE, AdapterNotServed, EngineClient, EngineUnavailable
+from serve.last_served import LastChampion, keep_champion, last_champion
 from serve.pins import Pins
 
 log = logging.getLogger(__name__)
 
 PRODUCTION = "production"
 _FIRST_RETRY_SECONDS, _SLOWEST_RETRY_SECONDS = 1.0, 30.0
+_LOST_SECONDS = 60.0
 _REFRESH_SECONDS = 5.0  # a restarted engine has forgotten its adapters and which of them must stay
 
 
@@ -29,19 +28,11 @@ class UnknownModel(Exception):
     """A model name that is neither `production`, `base` nor a version this lineage has on disk."""
 
 
-@dataclass(frozen=True)
-class LastChampion:
-    """`champion.json`: what was served last, for a start without the store."""
-
-    lineage: str
-    n: int | None
-    previous: int | None
-
-
 class ChampionFollower:
     """Polls the champion; `current` is the concrete name behind `production` and changes by one assignment.
 
     Until the first champion is served (or found to be unservable), `settled` is not set and `production` waits.
+    The one before stays in the engine, so that a roll back loads nothing. Setting `bell` makes it look at once.
     """
 
     def __init__(
@@ -55,39 +46,70 @@ class ChampionFollower:
         interval_seconds: float = 0.5,
     ) -> None:
         self.current: str = BASE
-        self.settled = asyncio.Event()
+        self.settled, self.bell = asyncio.Event(), asyncio.Event()
         self._store, self._engine, self._lineage, self._interval = store, engine, lineage, interval_seconds
         self._held = pins or Pins()
-        self._adapters, self._file = state_dir / "adapters", state_dir / "champion.json"
+        self._adapters, self._state = state_dir / "adapters", state_dir
         self._on_disk = AdapterNames(self._adapters, lineage)
         self._served: Champion | LastChampion | None = None
         self._failing: tuple[int | None, str] | None = None
+        self._waits_for: int | None = None
+        self._lost: int | None = None  # a champion before that could not be made resident again
+        self._lost_until = 0.0
         self._delay, self._not_before = _FIRST_RETRY_SECONDS, 0.0
 
     async def run(self) -> None:
         """Follow until cancelled. The ingress starts it as one task."""
         while True:
+            self.bell.clear()
             try:
                 await self.follow_once()
             except Exception:  # top of the loop: chat goes on with what it has
                 log.exception("the champion could not be followed; it is tried again")
-            await asyncio.sleep(self._interval)
+            await wait_for_bell(self.bell, self._interval)
 
     async def follow_once(self) -> None:
         """One look at the champion, and a swap where it moved."""
-        await asyncio.to_thread(self._on_disk.look)
         wanted = await self._wanted()
-        if wanted is None or not self._due(wanted):
-            return
+        if wanted is not None and self._due(wanted):
+            await self._serve(wanted)
+        await asyncio.to_thread(self._on_disk.look)
+
+    async def _serve(self, wanted: Champion | LastChampion) -> None:
         started = time.monotonic()
         try:
-            await self._engine.ensure(_name(wanted.n), self._held.hold("champion", _pins(wanted)))
+            await self._engine.ensure(_name(wanted.n), self._pinned_for(wanted))
         except AdapterNotServed as error:
             await self._failed(wanted, str(error))
         except EngineUnavailable as error:
-            log.warning("%s is not served yet: %s", _name(wanted.n), error)
+            level = logging.DEBUG if self._waits_for == wanted.n else logging.WARNING
+            self._waits_for = wanted.n
+            log.log(level, "%s is not served yet: %s", _name(wanted.n), error)
         else:
+            self._waits_for = None
             await self._served_now(wanted, time.monotonic() - started)
+            await self._keep_previous(wanted)
+
+    def _pinned_for(self, wanted: Champion | LastChampion) -> list[str]:
+        """What answers now stays until the other can; the one before stays too, where there is room."""
+        self._held.hold("previous", _versions(wanted.previous))
+        return self._held.hold("champion", [*_versions(wanted.n), *(n for n in [self.current] if n != BASE)])
+
+    async def _keep_previous(self, wanted: Champion | LastChampion) -> None:
+        """A restarted engine has forgotten it; one without a place for it loads it when it is asked back."""
+        pinned = self._held.hold("champion", _versions(wanted.n))
+        if wanted.previous is None or (wanted.previous == self._lost and time.monotonic() < self._lost_until):
+            return
+        try:
+            await self._engine.ensure(_name(wanted.previous), pinned)
+        except EngineUnavailable:
+            return  # the next look tries again
+        except AdapterNotServed as error:
+            if self._lost != wanted.previous:
+                log.warning("%s, the champion before, is not resident: %s", _name(wanted.previous), error)
+            self._lost, self._lost_until = wanted.previous, time.monotonic() + _LOST_SECONDS
+        else:
+            self._lost = None
 
     async def resolve(self, model: str) -> str:
         """The concrete name (`base`, `v3`) behind `model`; the engine loads it on demand. Raises UnknownModel."""
@@ -111,16 +133,8 @@ class ChampionFollower:
             return await asyncio.to_thread(self._store.champion.get)
         except StoreUnavailable:
             if self._served is None:
-                return await asyncio.to_thread(self._last)
+                return await asyncio.to_thread(last_champion, self._state, self._lineage)
             return None
-
-    def _last(self) -> LastChampion:
-        """What was served before the restart; the base where nothing is known of this lineage."""
-        try:
-            last = LastChampion(**json.loads(self._file.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return LastChampion(self._lineage, None, None)
-        return last if last.lineage == self._lineage else LastChampion(self._lineage, None, None)
 
     def _due(self, wanted: Champion | LastChampion) -> bool:
         if self._failing and self._failing[0] == wanted.n:
@@ -157,7 +171,7 @@ class ChampionFollower:
 
     async def _fall_back(self, wanted: Champion | LastChampion) -> None:
         """At the start there is no old version to keep: the last one served, else the one before, else the base."""
-        last = await asyncio.to_thread(self._last)
+        last = await asyncio.to_thread(last_champion, self._state, self._lineage)
         for n in (candidate for candidate in (last.n, wanted.previous) if candidate not in (None, wanted.n)):
             try:
                 await self._engine.ensure(_name(n), self._held.hold("champion", [_name(n)]))
@@ -170,7 +184,7 @@ class ChampionFollower:
 
     def _remember(self, last: LastChampion) -> None:
         try:
-            _write(self._file, asdict(last))
+            keep_champion(self._state, last)
         except OSError as error:
             log.error("a restart without the store will not know the champion: %s", error)
 
@@ -195,18 +209,9 @@ def _name(n: int | None) -> str:
     return BASE if n is None else f"v{n}"
 
 
-def _pins(wanted: Champion | LastChampion) -> list[str]:
-    return [_name(n) for n in (wanted.n, wanted.previous) if n is not None]
+def _versions(n: int | None) -> list[str]:
+    return [] if n is None else [_name(n)]
 
 
 def _unmarked(wanted: Champion | LastChampion) -> bool:
     return isinstance(wanted, Champion) and wanted.served != wanted.n
-
-
-def _write(file: Path, content: dict[str, Any]) -> None:
-    unfinished = file.with_name(f"{file.name}.tmp-{os.getpid()}")
-    with unfinished.open("w", encoding="utf-8") as out:
-        json.dump(content, out)
-        out.flush()
-        os.fsync(out.fileno())
-    unfinished.replace(file)

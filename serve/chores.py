@@ -80,8 +80,7 @@ def chores(
             log.info("removed what nothing needs any more: %s", removed)
 
     async def remove_old_adapters() -> None:
-        in_use = set(await engine.loaded())
-        for name in await asyncio.to_thread(prune, store, adapters, lineage, in_use):
+        for name in await remove_old(store, adapters, lineage, engine):
             log.info("removed the adapter folder of %s; its report stays", name)
 
     async def watch_experiment() -> None:
@@ -101,14 +100,32 @@ def chores(
     ]
 
 
-def prune(store: Store, adapters: Path, lineage: str, in_use: set[str]) -> list[str]:
-    """Remove adapter folders but those that are needed, the last five and what the engine holds."""
+async def remove_old(store: Store, adapters: Path, lineage: str, engine: EngineClient) -> list[str]:
+    """Remove adapter folders but those that are needed, the last five and what a replica of the engine holds.
+
+    A folder is out of its name, so that nobody can begin to load it, before the engine is asked for the last time.
+    """
+    removed = []
+    for n in await asyncio.to_thread(_old, store, adapters, lineage, set(await engine.loaded())):
+        folder = adapters / f"v{n}"
+        away = await asyncio.to_thread(_out_of_its_name, folder)
+        try:
+            wanted = f"v{n}" in await engine.loaded() or n in await asyncio.to_thread(needed, store)
+        except BaseException:
+            away.rename(folder)
+            raise
+        if wanted:
+            away.rename(folder)
+        else:
+            await asyncio.to_thread(shutil.rmtree, away)
+            removed.append(f"v{n}")
+    return removed
+
+
+def _old(store: Store, adapters: Path, lineage: str, in_use: set[str]) -> list[int]:
     on_disk = _versions(adapters, lineage)
     kept = {*needed(store), *on_disk[:LAST_VERSIONS], *(int(name[1:]) for name in in_use)}
-    removed = [n for n in on_disk if n not in kept]
-    for n in removed:
-        _remove(adapters / f"v{n}")
-    return [f"v{n}" for n in removed]
+    return [n for n in on_disk if n not in kept]
 
 
 class CodeLocationWatchdog:
@@ -160,9 +177,7 @@ def _versions(adapters: Path, lineage: str) -> list[int]:
     return sorted(found, reverse=True)
 
 
-def _remove(folder: Path) -> None:
-    """First out of its name, so that nobody finds half an adapter under it."""
+def _out_of_its_name(folder: Path) -> Path:
     away = folder.with_name(f"{folder.name}.tmp-removed")
     shutil.rmtree(away, ignore_errors=True)
-    folder.rename(away)
-    shutil.rmtree(away)
+    return folder.rename(away)

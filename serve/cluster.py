@@ -19,7 +19,7 @@ from serve.running import APPLICATION, DRAIN_SECONDS, Serving
 from serve.vllm_compat import EngineOptions
 
 _OBJECT_STORE_BYTES = 200 * 2**20
-_LOGICAL_CPUS = 2  # one for the engine, all else takes none; Ray's count is bookkeeping, not a limit
+_SPARE_CPUS = 1  # one for each engine, all else takes none; Ray's count is bookkeeping, not a limit
 _CONTROL_REQUESTS = 16  # a swap must find a place also while every chat place is taken
 _HEALTH: dict[str, Any] = {"health_check_period_s": 5, "health_check_timeout_s": 60}
 
@@ -31,7 +31,7 @@ def launch(settings: Settings) -> Serving:
     try:
         ray.init(
             address="local",
-            num_cpus=_LOGICAL_CPUS,
+            num_cpus=settings.engine_replicas + _SPARE_CPUS,
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,
             logging_level=logging.WARNING,
@@ -53,7 +53,7 @@ def application(settings: Settings) -> serve.Application:
     folder = base_model.resolve(settings.base_model, settings.models_dir)
     lineage, gpus = base_model.fingerprint(folder), ray.cluster_resources().get("GPU", 0)
     options = options_for(settings, folder, on_gpu=bool(gpus))
-    engine = _engine(settings, bool(gpus)).bind(options, settings.state_dir / "adapters", lineage, settings.log_level)
+    engine = _engine(settings, bool(gpus)).bind(options, settings.state_dir, lineage, settings.log_level)
     reconciler = serve.deployment(name="Reconciler", ray_actor_options={"num_cpus": 0}, **_HEALTH)(ReconcilerReplica)
     return build_ingress(engine, settings, [reconciler.bind(engine, settings, lineage)])
 
@@ -62,6 +62,7 @@ def _engine(settings: Settings, on_gpu: bool) -> serve.Deployment:
     share = {"num_gpus": settings.engine_gpu_fraction} if on_gpu else {}
     return serve.deployment(
         name="Engine",
+        num_replicas=settings.engine_replicas,
         ray_actor_options={"num_cpus": 1, **share},
         max_ongoing_requests=settings.max_concurrent_requests + _CONTROL_REQUESTS,
         max_queued_requests=settings.max_concurrent_requests,

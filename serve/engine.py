@@ -4,14 +4,24 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from serve.engine_client import BASE, AdapterNotServed, Body, Item
 
+_DRAIN_SECONDS = 20.0
+_LINGER_SECONDS = 10.0
 VERSION_NAME = re.compile(r"v[1-9][0-9]{0,8}")
 _CANARY: Body = {"messages": [{"role": "user", "content": "ping"}], "max_completion_tokens": 4, "temperature": 0}
+
+
+class _Full(AdapterNotServed):
+    """No adapter may make room now; `drains`: one may once its last request is done."""
+
+    def __init__(self, message: str, *, drains: bool) -> None:
+        super().__init__(message)
+        self.drains = drains
 
 
 class Backend(Protocol):
@@ -44,7 +54,8 @@ class Engine:
     """Implements EngineClient. Knows which adapters are resident, who uses them, and which must stay.
 
     A name stands for one folder for ever, so an adapter is never reloaded in place. A running request counts
-    as a user of its adapter; only an adapter without users that is not pinned is dropped, and only to make room.
+    as a user of its adapter, and only an adapter without users is dropped: to make room, one that is not pinned or
+    else one that is pinned after the one to load; and some seconds after it lost its pin, whatever room there is.
     """
 
     def __init__(
@@ -60,8 +71,10 @@ class Engine:
         self._backend, self._adapters, self._verify = backend, adapters, verify
         self._model, self._lineage, self._capacity = model, lineage, capacity
         self._users: dict[str, int] = {}  # resident adapters, least recently asked first
-        self._pinned: frozenset[str] = frozenset()
-        self._loading = asyncio.Lock()
+        self._pinned: list[str] = []  # most needed first
+        self._unpinned_at: dict[str, float] = {}  # what lost its pin, seconds of the monotonic clock
+        self._loading, self._load = asyncio.Lock(), ""
+        self._drained = asyncio.Event()
 
     async def chat(self, body: Body) -> AsyncGenerator[Item, None]:
         """See EngineClient.chat. A version that is on disk but not resident is loaded first."""
@@ -85,12 +98,27 @@ class Engine:
             self._count(name, -1)
 
     async def ensure(self, name: str, pinned: list[str]) -> dict[str, Any]:
-        """See EngineClient.ensure. `pinned` replaces the pins of the call before."""
-        self._pinned = frozenset(pinned)
-        return await self._ensure(name)
+        """See EngineClient.ensure. `pinned`, most needed first, replaces the pins of the call before.
+
+        Where all places are taken it waits for one to be drained, for a while.
+        """
+        self._pin(pinned)
+        await self._drop_drained()
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        while True:
+            self._drained.clear()
+            try:
+                return await self._ensure(name)
+            except _Full as error:
+                if not error.drains or time.monotonic() >= deadline:
+                    raise AdapterNotServed(str(error)) from None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(1.0, deadline - time.monotonic())):
+                    await self._drained.wait()
 
     async def loaded(self) -> list[str]:
-        return list(self._users)
+        """What is resident or is just being loaded: its files are needed."""
+        return [*self._users, *([self._load] if self._load and self._load not in self._users else [])]
 
     async def ready(self) -> dict[str, Any]:
         await self._backend.check()
@@ -99,6 +127,26 @@ class Engine:
     def _count(self, name: str, change: int) -> None:
         if name != BASE:
             self._users[name] = self._users.pop(name) + change
+            if not self._users[name]:
+                self._drained.set()
+
+    def _pin(self, pinned: list[str]) -> None:
+        now = time.monotonic()
+        lost = [name for name in self._pinned if name not in pinned]
+        self._unpinned_at = {name: at for name, at in self._unpinned_at.items() if name not in pinned}
+        self._unpinned_at |= dict.fromkeys(lost, now)
+        self._pinned = list(pinned)
+
+    async def _drop_drained(self) -> None:
+        """Nobody goes back so late to what was replaced; a swap that is undone at once still finds it."""
+        before = time.monotonic() - _LINGER_SECONDS
+        for name in [name for name, at in self._unpinned_at.items() if at <= before]:
+            async with self._loading:
+                if name in self._pinned or self._users.get(name):
+                    continue
+                self._unpinned_at.pop(name, None)
+                if name in self._users:
+                    await self._drop(name)
 
     async def _load_on_demand(self, name: str) -> dict[str, Any] | None:
         if not (VERSION_NAME.fullmatch(name) and (self._adapters / name).is_dir()):
@@ -119,18 +167,25 @@ class Engine:
         async with self._loading:
             if name in self._users:
                 return {"loaded": False, "seconds": time.monotonic() - started}
-            folder = self._adapters / name
-            await asyncio.to_thread(self._verified, folder)
+            self._load = name
             try:
-                await self._make_room()
-                await self._backend.add(name, folder)
-                await self._ask(name)
-            except BaseException:  # cancellation too: nothing half-loaded or half-removed may stay
-                await self._backend.remove(name)
-                await self._backend.sweep()
-                raise
+                await self._load_and_ask(name)
+            finally:
+                self._load = ""
             self._users[name] = 0
         return {"loaded": True, "seconds": time.monotonic() - started}
+
+    async def _load_and_ask(self, name: str) -> None:
+        folder = self._adapters / name
+        await asyncio.to_thread(self._verified, folder)
+        try:
+            await self._make_room(name)
+            await self._backend.add(name, folder)
+            await self._ask(name)
+        except BaseException:  # cancellation too: nothing half-loaded or half-removed may stay
+            await self._backend.remove(name)
+            await self._backend.sweep()
+            raise
 
     def _verified(self, folder: Path) -> None:
         try:
@@ -138,17 +193,23 @@ class Engine:
         except (ValueError, OSError) as error:
             raise AdapterNotServed(f"{folder.name} refused: {error}") from error
 
-    async def _make_room(self) -> None:
+    async def _make_room(self, name: str) -> None:
         if len(self._users) < self._capacity:
             return
-        free = next((n for n, users in self._users.items() if not users and n not in self._pinned), None)
-        if free is None:
-            raise AdapterNotServed(
-                f"all {self._capacity} adapter places are taken by {', '.join(self._users)}, each pinned or answering; "
-                "ask again when one is done, or raise ENGINE_ADAPTERS"
+        later = self._pinned[self._pinned.index(name) + 1 :] if name in self._pinned else []
+        may_go = [n for n in self._users if n not in self._pinned] + [n for n in reversed(later) if n in self._users]
+        idle = [n for n in may_go if not self._users[n]]
+        if not idle:
+            held = f"all {self._capacity} adapter places are taken by {', '.join(self._users)}"
+            raise _Full(
+                f"{held}, each pinned or answering; ask again when one is done, or raise ENGINE_ADAPTERS",
+                drains=bool(may_go),
             )
-        del self._users[free]
-        await self._backend.remove(free)
+        await self._drop(idle[0])
+
+    async def _drop(self, name: str) -> None:
+        del self._users[name]  # before anything is awaited: no request may count on it any more
+        await self._backend.remove(name)
 
     async def _ask(self, name: str) -> None:
         """The canary: the same path as a real request, before anyone's request takes it."""

@@ -37,11 +37,14 @@ class EngineClient(Protocol):
         ...
 
     async def ensure(self, name: str, pinned: list[str]) -> dict[str, Any]:
-        """Make `name` servable: `{"loaded": bool, "seconds": float}`; idempotent. Raises AdapterNotServed."""
+        """Make `name` servable on every replica: `{"loaded": bool, "seconds": float}`; idempotent.
+
+        Raises AdapterNotServed where one of them refuses: then no traffic may move.
+        """
         ...
 
     async def loaded(self) -> list[str]:
-        """Adapters resident now, `base` not among them."""
+        """Adapters resident on any replica, or just being loaded; `base` not among them."""
         ...
 
     async def ready(self) -> dict[str, Any]:
@@ -50,7 +53,11 @@ class EngineClient(Protocol):
 
 
 class HandleEngine:
-    """EngineClient over a Ray Serve deployment handle: Ray's errors become ours, an early close cancels."""
+    """EngineClient over a Ray Serve deployment handle: Ray's errors become ours, an early close cancels.
+
+    A request goes to one replica; what concerns adapters goes to all that run. A replica that dies meanwhile is
+    passed over: the one that takes its place holds what was served last before it is called ready.
+    """
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
@@ -66,19 +73,28 @@ class HandleEngine:
                 items.cancel()  # type: ignore[attr-defined]
 
     async def ensure(self, name: str, pinned: list[str]) -> dict[str, Any]:
-        with _translated():
-            answer: dict[str, Any] = await self._handle.ensure.remote(name, pinned)
-            return answer
+        done: list[dict[str, Any]] = await self._of_all("ensure", name, pinned)
+        return {"loaded": any(one["loaded"] for one in done), "seconds": max(one["seconds"] for one in done)}
 
     async def loaded(self) -> list[str]:
-        with _translated():
-            names: list[str] = await self._handle.loaded.remote()
-            return names
+        found: list[list[str]] = await self._of_all("loaded")
+        return list(dict.fromkeys(name for names in found for name in names))
 
     async def ready(self) -> dict[str, Any]:
         with _translated():
             facts: dict[str, Any] = await self._handle.ready.remote()
             return facts
+
+    async def _of_all(self, method: str, *arguments: Any) -> list[Any]:
+        from ray.exceptions import RayActorError
+
+        with _translated():
+            found = await self._handle.broadcast(method, *arguments).results_async(return_exceptions=True)
+            errors = [one for one in found if isinstance(one, BaseException)]
+            refusals = [error for error in errors if not isinstance(error, RayActorError)]
+            if refusals or len(errors) == len(found):
+                raise (refusals or errors or [EngineUnavailable("no replica of the engine runs")])[0]
+        return [one for one in found if not isinstance(one, BaseException)]
 
 
 @contextmanager

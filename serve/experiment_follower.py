@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 import logging
-import os
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -19,7 +18,9 @@ from core.experiments import Arm, Design
 from resources.experiments import Experiment
 from resources.store import Store, StoreUnavailable
 from serve.champion_follower import PRODUCTION
+from serve.doorbell import wait_for_bell
 from serve.engine_client import AdapterNotServed, EngineClient, EngineUnavailable
+from serve.last_served import EXPERIMENT, keep
 from serve.pins import Pins
 from serve.turn import Turn
 
@@ -60,6 +61,7 @@ class ExperimentFollower:
     """`current` changes by one assignment, to an experiment whose every arm can answer; until then the champion does.
 
     With the store away the last known experiment goes on, also after a restart: the file beside the champion's.
+    Setting `bell` makes it look at once.
     """
 
     def __init__(
@@ -74,9 +76,10 @@ class ExperimentFollower:
         interval_seconds: float = 0.5,
     ) -> None:
         self.current: Traffic | None = None
+        self.bell = asyncio.Event()
         self._store, self._engine, self._pins, self._lineage = store, engine, pins, lineage
         self._has_teacher, self._interval = has_teacher, interval_seconds
-        self._file = state_dir / "experiment.json"
+        self._file = state_dir / EXPERIMENT
         self._looked = False
         self._tried: Traffic | None = None
         self._refused: tuple[int, str] | None = None
@@ -86,11 +89,12 @@ class ExperimentFollower:
     async def run(self) -> None:
         """Follow until cancelled. The ingress starts it as one task."""
         while True:
+            self.bell.clear()
             try:
                 await self.follow_once()
             except Exception:  # top of the loop: chat goes on with what it has
                 log.exception("the experiment could not be followed; it is tried again")
-            await asyncio.sleep(self._interval)
+            await wait_for_bell(self.bell, self._interval)
 
     async def follow_once(self) -> None:
         """One look at the running experiment; its arms are loaded and asked before any traffic reaches them."""
@@ -186,13 +190,8 @@ class ExperimentFollower:
         if traffic:
             design = traffic.design.model_dump(mode="json")
             kept["experiment"] = {"id": traffic.id, "salt": traffic.salt, "design": design}
-        unfinished = self._file.with_name(f"{self._file.name}.tmp-{os.getpid()}")
         try:
-            with unfinished.open("w", encoding="utf-8") as out:
-                json.dump(kept, out, ensure_ascii=False)
-                out.flush()
-                os.fsync(out.fileno())
-            unfinished.replace(self._file)
+            keep(self._file, kept)
         except OSError as error:
             log.error("a restart without the store will not know the experiment: %s", error)
 

@@ -16,6 +16,7 @@ from resources.store import Store, StoreUnavailable, open_store
 from serve.api import IngressDeps, build_api
 from serve.auth import Keys
 from serve.champion_follower import ChampionFollower
+from serve.doorbell import Doorbell
 from serve.engine_client import HandleEngine
 from serve.experiment_follower import ExperimentFollower
 from serve.limits import IngressLimits
@@ -40,6 +41,7 @@ class IngressReplica:
         self._experiments = ExperimentFollower(
             store, client, pins, state_dir=home, lineage=lineage, has_teacher=settings.has_teacher
         )
+        self._doorbell = Doorbell([self._follower.bell, self._experiments.bell])
         self._writer = CaptureWriter(store, settings.capture_queue)
         self._others = others  # deployments that nobody calls; a handle to them is what makes Serve start them
         self._deps = IngressDeps(
@@ -66,6 +68,7 @@ class IngressReplica:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         self._following = [asyncio.create_task(each.run()) for each in (self._follower, self._experiments)]
+        self._doorbell.open(self._deps.store.listen())
         return build_api(self._deps)
 
     async def check_health(self) -> None:
@@ -74,6 +77,7 @@ class IngressReplica:
                 task.result()
 
     async def __del__(self) -> None:
+        self._doorbell.close()
         for task in self._following:
             task.cancel()
         await asyncio.to_thread(self._writer.close)  # what clients were not told of yet is written first

@@ -1,15 +1,21 @@
 """Which adapters must stay in the engine, and for whom."""
 
 from collections.abc import Sequence
+from typing import Literal
+
+Holder = Literal["champion", "experiment", "previous"]
 
 
 class Pins:
-    """The engine replaces its pins by those of every call, so that all who need some share one list."""
+    """The engine replaces its pins by those of every call, so that all who need some share one list.
+
+    Most needed first: where the engine has too few places, one that is named later makes room for one named before.
+    """
 
     def __init__(self) -> None:
-        self._held: dict[str, tuple[str, ...]] = {}
+        self._held: dict[Holder, tuple[str, ...]] = {"champion": (), "experiment": (), "previous": ()}
 
-    def hold(self, who: str, names: Sequence[str]) -> list[str]:
+    def hold(self, who: Holder, names: Sequence[str]) -> list[str]:
         """Replace what `who` needs; everything that must stay."""
         self._held[who] = tuple(names)
         return self.all()

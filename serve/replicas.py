@@ -16,7 +16,8 @@ from resources.tracking import MlflowTracking, experiment_of
 from serve import vllm_compat
 from serve.chores import chores
 from serve.engine import Engine
-from serve.engine_client import Body, HandleEngine, Item
+from serve.engine_client import AdapterNotServed, Body, HandleEngine, Item
+from serve.last_served import last_resident
 from serve.logs import configure_logs
 from serve.reconciler import Reconciler
 from serve.vllm_compat import EngineOptions, VllmBackend
@@ -27,19 +28,23 @@ _PULSE_SECONDS = 0.5
 
 
 class EngineReplica:
-    """The engine behind a Serve handle; it implements EngineClient."""
+    """The engine behind a Serve handle; it implements EngineClient for one replica.
 
-    async def __init__(self, options: EngineOptions, adapters_dir: Path, lineage: str, log_level: str) -> None:  # type: ignore[misc]  # Serve awaits it
+    It holds what was served last before Serve calls it ready, so that traffic finds it as it finds the others.
+    """
+
+    async def __init__(self, options: EngineOptions, state_dir: Path, lineage: str, log_level: str) -> None:  # type: ignore[misc]  # Serve awaits it
         configure_logs(log_level)
         self._backend = await vllm_compat.boot(options)
         self._engine = Engine(
             self._backend,
-            adapters=adapters_dir,
+            adapters=state_dir / "adapters",
             verify=adapters.verify,
             model=Path(options.model).name,
             lineage=lineage,
             capacity=options.adapters,
         )
+        await hold_last_served(self._engine, state_dir, lineage)
         self._pulse = asyncio.create_task(_exit_when_dead(self._backend))
 
     async def chat(self, body: Body) -> AsyncGenerator[Item, None]:
@@ -79,6 +84,16 @@ class ReconcilerReplica:
     async def check_health(self) -> None:
         if self._running.done():
             self._running.result()
+
+
+async def hold_last_served(engine: Engine, state_dir: Path, lineage: str) -> None:
+    """Load what an engine of this lineage should hold; what is refused is for the followers to tell of."""
+    resident = await asyncio.to_thread(last_resident, state_dir, lineage)
+    for name in resident:
+        try:
+            await engine.ensure(name, resident)
+        except AdapterNotServed as error:
+            log.warning("%s is not held from the start: %s", name, error)
 
 
 async def _exit_when_dead(backend: VllmBackend) -> None:

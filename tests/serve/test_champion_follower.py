@@ -110,7 +110,7 @@ def test_the_champion_is_loaded_before_production_means_it_and_the_store_hears_o
         scene.store.promote(4)
         await follower.follow_once()
         assert await follower.resolve("production") == "v4"
-        assert scene.engine.asked[-1] == ("v4", ["v4", "v3"])
+        assert scene.engine.asked[-2:] == [("v4", ["v4", "v3"]), ("v3", ["v4", "v3"])]
         assert [n for n, _ in scene.store.marked] == [4]
         assert json.loads((scene.folder / "champion.json").read_text()) == {"lineage": LINEAGE, "n": 4, "previous": 3}
 
@@ -125,7 +125,7 @@ def test_a_rollback_to_the_base_needs_no_adapter(scene: Scene) -> None:
         scene.store.promote(None)
         await follower.follow_once()
         assert follower.current == "base"
-        assert scene.engine.asked[-1] == ("base", ["v1"])
+        assert scene.engine.asked[-2:] == [("base", ["v1"]), ("v1", ["v1"])]
 
     play(story)
 
@@ -282,6 +282,52 @@ def test_names_are_those_of_this_lineage_on_disk(scene: Scene) -> None:
                 await follower.resolve(name)
         scene.store.away = True
         assert await follower.resolve("v2") == "v2"
+
+    play(story)
+
+
+def test_what_answers_now_stays_in_the_engine_until_the_other_can(scene: Scene) -> None:
+    async def story() -> None:
+        follower = scene.follower()
+        scene.store.promote(1)
+        await follower.follow_once()
+        scene.store.promote(2)
+        scene.store.promote(3)
+        scene.engine.refuses["v3"] = AdapterNotServed("no")
+        await follower.follow_once()
+        assert follower.current == "v1"
+        assert scene.engine.asked[-1] == ("v3", ["v3", "v1", "v2"])
+
+    play(story)
+
+
+def test_a_champion_before_that_is_refused_is_asked_for_rarely(scene: Scene) -> None:
+    async def story() -> None:
+        follower = scene.follower()
+        scene.store.promote(1)
+        scene.store.promote(2)
+        scene.engine.refuses["v1"] = AdapterNotServed("its files are gone")
+        for _ in range(60):
+            await follower.follow_once()
+            scene.clock.now += 5
+        assert follower.current == "v2"
+        assert 4 <= len([name for name, _ in scene.engine.asked if name == "v1"]) <= 6
+
+    play(story)
+
+
+def test_a_bell_makes_it_look_at_once(scene: Scene) -> None:
+    async def story() -> None:
+        follower = scene.follower()
+        follower._interval = 3600
+        running = asyncio.create_task(follower.run())
+        assert await follower.resolve("production") == "base"
+        scene.store.promote(1)
+        follower.bell.set()
+        async with asyncio.timeout(5):
+            while await follower.resolve("production") != "v1":  # noqa: ASYNC110 - it changes by assignment
+                await asyncio.sleep(0)
+        running.cancel()
 
     play(story)
 

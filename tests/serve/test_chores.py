@@ -11,7 +11,8 @@ from core.manifest import Manifest
 from resources.settings import Settings
 from resources.store import Store
 from serve import chores
-from serve.chores import CodeLocationWatchdog, prune
+from serve.chores import CodeLocationWatchdog, remove_old
+from serve.engine_client import EngineUnavailable
 from tests.fakes import FakeEngine, FakeRegistry, FakeTracking
 
 LINEAGE = "f00d"
@@ -40,6 +41,22 @@ def store(
     )
 
 
+def prune(store: Any, adapters: Path, lineage: str, in_use: set[str]) -> list[str]:
+    return asyncio.run(remove_old(store, adapters, lineage, Holding(in_use)))
+
+
+class Holding(FakeEngine):
+    """An engine that holds `names`, and from the second time it is asked `later` as well."""
+
+    def __init__(self, names: set[str], later: set[str] | None = None) -> None:
+        super().__init__()
+        self.names, self.later, self.looks = names, later or set(), 0
+
+    async def loaded(self) -> list[str]:
+        self.looks += 1
+        return sorted(self.names | (self.later if self.looks > 1 else set()))
+
+
 def left(adapters: Path) -> list[int]:
     return sorted(int(path.name[1:]) for path in adapters.iterdir())
 
@@ -49,6 +66,28 @@ def test_champion_previous_the_last_five_and_what_the_engine_holds_are_kept(tmp_
         publish(tmp_path, n)
     assert prune(store(4, 2), tmp_path, LINEAGE, in_use={"v6"}) == ["v7", "v5", "v3", "v1"]
     assert left(tmp_path) == [2, 4, 6, 8, 9, 10, 11, 12]
+
+
+def test_a_version_that_is_loaded_in_the_last_moment_keeps_its_files(tmp_path: Path) -> None:
+    for n in range(1, 9):
+        publish(tmp_path, n)
+    removed = asyncio.run(remove_old(store(8, 7), tmp_path, LINEAGE, Holding(set(), later={"v2"})))
+    assert removed == ["v3", "v1"]
+    assert left(tmp_path) == [2, 4, 5, 6, 7, 8]
+
+
+def test_an_engine_that_does_not_answer_keeps_all_files(tmp_path: Path) -> None:
+    class Dies(Holding):
+        async def loaded(self) -> list[str]:
+            if self.looks:
+                raise EngineUnavailable("dead")
+            return await super().loaded()
+
+    for n in range(1, 9):
+        publish(tmp_path, n)
+    with pytest.raises(EngineUnavailable):
+        asyncio.run(remove_old(store(8, 7), tmp_path, LINEAGE, Dies(set())))
+    assert left(tmp_path) == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_versions_of_an_open_experiment_are_kept(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import pickle
 import random
 from collections import Counter
@@ -9,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from serve import engine as engine_module
 from serve.engine import Engine
 from serve.engine_client import AdapterNotServed, Body, EngineUnavailable
+from serve.last_served import EXPERIMENT, LastChampion, keep_champion
+from serve.replicas import hold_last_served
 
 
 class Backend:
@@ -203,7 +207,9 @@ def test_room_is_made_by_dropping_the_least_recently_asked_version_that_is_neith
     asyncio.run(play())
 
 
-def test_a_version_that_answers_is_never_dropped(adapters: Path) -> None:
+def test_a_version_that_answers_is_never_dropped(adapters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "_DRAIN_SECONDS", 0.02)
+
     async def play() -> None:
         backend = Backend()
         engine = engine_over(backend, adapters, capacity=1)
@@ -225,6 +231,101 @@ def test_a_pinned_version_is_never_dropped(adapters: Path) -> None:
         await engine.ensure("v2", ["v1", "v2"])
         with pytest.raises(AdapterNotServed, match="ENGINE_ADAPTERS"):
             await engine.ensure("v3", ["v1", "v2"])
+
+    asyncio.run(play())
+
+
+def test_a_load_that_finds_no_place_waits_until_one_is_drained(adapters: Path) -> None:
+    async def play() -> None:
+        backend = Backend()
+        engine = engine_over(backend, adapters, capacity=1)
+        await engine.ensure("v1", ["v1"])
+        async with aclosing(engine.chat({"model": "v1", "messages": [], "stream": True})) as items:
+            await anext(items)
+            loading = asyncio.create_task(engine.ensure("v2", ["v2"]))
+            await asyncio.sleep(0.02)
+            assert list(backend.resident) == ["v1"]
+            assert [item async for item in items][-1] == "v1:c"
+        assert (await loading)["loaded"]
+        assert (list(backend.resident), backend.misuse) == (["v2"], [])
+
+    asyncio.run(play())
+
+
+def test_where_places_are_few_what_is_needed_less_makes_room_for_what_is_needed_more(adapters: Path) -> None:
+    async def play() -> None:
+        backend = Backend()
+        engine = engine_over(backend, adapters, capacity=2)
+        await engine.ensure("v1", ["v1"])
+        await engine.ensure("v2", ["v2", "v1"])
+        await engine.ensure("v3", ["v3", "v2", "v1"])
+        assert sorted(backend.resident) == ["v2", "v3"]
+        with pytest.raises(AdapterNotServed, match="each pinned or answering"):
+            await engine.ensure("v1", ["v3", "v2", "v1"])
+
+    asyncio.run(play())
+
+
+def test_what_lost_its_pin_is_unloaded_a_while_after_its_last_reply(
+    adapters: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(engine_module.time, "monotonic", lambda: now[0])
+
+    async def play() -> None:
+        backend = Backend()
+        engine = engine_over(backend, adapters, capacity=4)
+        for pinned in (["v1"], ["v2", "v1"], ["v3", "v2"]):
+            await engine.ensure(pinned[0], pinned)
+        await ask(engine, "v9")  # asked for by its name: it stays while there is room
+        await engine.ensure("v3", ["v3", "v2"])
+        assert sorted(backend.resident) == ["v1", "v2", "v3", "v9"]
+        async with aclosing(engine.chat({"model": "v1", "messages": [], "stream": True})) as items:
+            await anext(items)
+            now[0] += 60
+            await engine.ensure("v3", ["v3", "v2"])
+            assert "v1" in backend.resident
+        await engine.ensure("v3", ["v3", "v2"])
+        assert sorted(backend.resident) == ["v2", "v3", "v9"]
+        await engine.ensure("v1", ["v1", "v3"])
+        await engine.ensure("v2", ["v2", "v1", "v3"])
+        now[0] += 60
+        await engine.ensure("v2", ["v2", "v1", "v3"])
+        assert sorted(backend.resident) == ["v1", "v2", "v3", "v9"]
+        assert backend.misuse == []
+
+    asyncio.run(play())
+
+
+def test_what_is_just_being_loaded_counts_as_loaded(adapters: Path) -> None:
+    async def play() -> None:
+        backend = Backend()
+        engine = engine_over(backend, adapters)
+        backend.go_on.clear()
+        loading = asyncio.create_task(engine.ensure("v1", ["v1"]))
+        await backend.loading.wait()
+        assert await engine.loaded() == ["v1"]
+        backend.go_on.set()
+        await loading
+        assert await engine.loaded() == ["v1"]
+
+    asyncio.run(play())
+
+
+def test_an_engine_that_starts_holds_what_was_served_last(adapters: Path) -> None:
+    async def play() -> None:
+        backend = Backend()
+        backend.refuses_to_load = {"v4"}
+        engine = engine_over(backend, adapters, capacity=3)
+        keep_champion(adapters, LastChampion("f00d", 2, 1))
+        arms = [{"name": "a", "model": "base"}, {"name": "b", "model": "v4"}, {"name": "c", "model": "v5"}]
+        kept = {"lineage": "f00d", "experiment": {"design": {"arms": arms}}}
+        (adapters / EXPERIMENT).write_text(json.dumps(kept))
+        await hold_last_served(engine, adapters, "f00d")
+        assert sorted(backend.resident) == ["v1", "v2", "v5"]
+        other = engine_over(Backend(), adapters)
+        await hold_last_served(other, adapters, "another base")
+        assert await other.loaded() == []
 
     asyncio.run(play())
 

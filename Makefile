@@ -30,7 +30,7 @@ test: dev lint ## Lint, types, unit tests on both databases, end to end
 	$(RUN) -m pytest
 
 test-fast: dev ## The tests without engine, daemon, PostgreSQL and slow ones
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 -m "$(FAST)"
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 -m "$(FAST)"
 
 bench: dev ## Every figure, measured beside what one would use instead
 	$(RUN) -m bench

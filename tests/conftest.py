@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from sqlalchemy import create_engine, inspect, text
 
 from core.live_settings import LiveSettings
@@ -15,6 +16,10 @@ from resources.store import Store, open_store
 from resources.tables import metadata
 
 LINEAGE = "base-fingerprint"
+
+# how long an example takes says more about the machine than about the code
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")

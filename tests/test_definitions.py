@@ -62,6 +62,7 @@ def test_a_failing_check_never_stops_a_run(repository: dg.RepositoryDefinition) 
     assert not any(spec.blocking for spec in specs)
 
 
+@pytest.mark.slow
 def test_importing_the_root_loads_nothing_heavy() -> None:
     code = f"import sys, definitions; print([m for m in {HEAVY!r} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

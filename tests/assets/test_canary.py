@@ -17,6 +17,8 @@ from core.pii import placeholders
 from tests.fakes import FakeTracking
 from tests.workshop import NOON, Workshop
 
+pytestmark = pytest.mark.slow  # a thousand conversations through the whole graph
+
 VALUES = 1_000
 # shorter ones stand in other numbers by chance
 LEAST_CHARACTERS = 8

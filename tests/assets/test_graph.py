@@ -22,6 +22,8 @@ from resources.versions import Claim
 from tests.assets.conftest import Finished
 from tests.workshop import GRAPH, Workshop
 
+pytestmark = pytest.mark.slow  # whole runs; the quick one is in test_one_run.py
+
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, object]:
     [event] = result.asset_materializations_for_node(asset)
@@ -74,19 +76,6 @@ def test_the_mlflow_run_has_parameters_curve_report_and_an_end(finished: Finishe
     assert run["tags"]["verdict"] == "promoted"
     assert run["metrics"]["held_out_loss_vs_champion.estimate"] == pytest.approx(-0.502, abs=0.001)
     assert finished.shop.registry.tags[1]["whetstone.version"] == "1"
-
-
-def test_a_rejected_candidate_is_a_green_run_and_moves_no_champion(shop: Workshop) -> None:
-    shop.capture(0, 60)
-    shop.trainer.gain = -0.5
-    result = shop.run()
-    assert result.success
-    assert shop.store.versions.get(1).state == "rejected"
-    assert shop.store.champion.get().n is None
-    assert shop.registry.tags[1]["verdict"] == "rejected"
-    verdicts = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
-    assert verdicts["candidate_is_better"] is False
-    assert verdicts["no_conversation_in_two_sides"] is True
 
 
 def test_the_second_version_is_compared_with_the_first_and_trained_on_all(shop: Workshop) -> None:

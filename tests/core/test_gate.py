@@ -61,6 +61,7 @@ def test_no_difference_is_rejected(draw: int) -> None:
     assert not verdict.promoted
 
 
+@pytest.mark.slow
 def test_noise_is_promoted_no_more_often_than_alpha() -> None:
     promoted = 0
     for draw in range(400):
@@ -193,6 +194,7 @@ PAIR = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(PAIR, max_size=30), st.lists(PAIR, max_size=30), st.sampled_from([None, 1]))
 def test_every_evaluation_gets_a_verdict_that_survives_json(

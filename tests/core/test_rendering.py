@@ -99,6 +99,7 @@ def test_a_template_that_never_ends_the_turn_is_refused() -> None:
         render(conversation(), LetterTokenizer(endless), 512)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SMOLLM2.exists(), reason="the bundled model is not prepared: make setup")
 @pytest.mark.parametrize("reply", ["It scatters.", "\n\nIt scatters.", " 하늘은 파랗다 😀", "1\n2\n"])
 def test_the_bundled_model_renders_the_same_way(reply: str) -> None:

@@ -80,6 +80,7 @@ def test_three_hundred_pairs_take_less_than_a_second_even_at_the_middle() -> Non
     assert time.perf_counter() - began < 2.0
 
 
+@pytest.mark.slow
 def test_under_no_difference_it_errs_as_often_as_promised() -> None:
     generator = np.random.default_rng(4)
     # heavy-tailed and with few pairs: where the normal approximation fails
@@ -141,6 +142,7 @@ def test_the_standard_error_is_the_usual_one_without_clusters_and_larger_with_th
     )
 
 
+@pytest.mark.slow
 def test_the_stated_power_is_what_the_permutation_test_reaches() -> None:
     generator = np.random.default_rng(9)
     spread = generator.normal(0, 1, 30)

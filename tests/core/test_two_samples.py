@@ -1,15 +1,12 @@
-"""Every statistic equals that of statsmodels or scipy on the same data."""
+"""Every statistic equals that of statsmodels or scipy on the same data.
+
+statsmodels takes a second to import, and so is imported only where it is compared with.
+"""
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
-from statsmodels.api import OLS, add_constant
-from statsmodels.stats.contingency_tables import Table2x2
-from statsmodels.stats.meta_analysis import effectsize_smd
-from statsmodels.stats.power import TTestIndPower
-from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint, proportions_ztest
-from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from core.arm_figures import Sums
 from core.comparisons import LARGEST_Z, better_z
@@ -31,6 +28,8 @@ def arms(request: pytest.FixtureRequest) -> tuple[Floats, Floats]:
 
 
 def test_welch_equals_statsmodels(arms: tuple[Floats, Floats]) -> None:
+    from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
+
     control, challenger = arms
     found = welch(control, challenger)
     theirs = CompareMeans(DescrStatsW(challenger), DescrStatsW(control))
@@ -39,11 +38,15 @@ def test_welch_equals_statsmodels(arms: tuple[Floats, Floats]) -> None:
 
 
 def test_a_mean_has_the_t_interval(arms: tuple[Floats, Floats]) -> None:
+    from statsmodels.stats.weightstats import DescrStatsW
+
     found = mean_of(arms[0])
     assert (found.lower, found.upper) == pytest.approx(DescrStatsW(arms[0]).tconfint_mean(), rel=NEAR)
 
 
 def test_hedges_g_equals_statsmodels(arms: tuple[Floats, Floats]) -> None:
+    from statsmodels.stats.meta_analysis import effectsize_smd
+
     control, challenger = arms
     moments = [value for arm in (challenger, control) for value in (arm.mean(), arm.std(ddof=1), len(arm))]
     g, variance = effectsize_smd(*moments)
@@ -74,6 +77,8 @@ def test_one_user_is_no_arm() -> None:
 
 @pytest.mark.parametrize(("hits1", "n1", "hits2", "n2"), [(30, 100, 45, 110), (1, 40, 6, 38), (0, 25, 3, 30)])
 def test_two_shares_equal_statsmodels_and_scipy(hits1: int, n1: int, hits2: int, n2: int) -> None:
+    from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint, proportions_ztest
+
     control, challenger = Share(hits1, n1), Share(hits2, n2)
     found = newcombe(control, challenger)
     theirs = confint_proportions_2indep(hits2, n2, hits1, n1, method="newcomb", compare="diff")
@@ -91,6 +96,8 @@ def test_few_expected_hits_are_tested_exactly() -> None:
 
 
 def test_the_odds_ratio_equals_statsmodels() -> None:
+    from statsmodels.stats.contingency_tables import Table2x2
+
     found = odds_ratio(Share(30, 100), Share(45, 110))
     theirs = Table2x2(np.array([[45, 65], [30, 70]]))
     assert found.estimate == pytest.approx(theirs.oddsratio, rel=NEAR)
@@ -122,6 +129,8 @@ def replies() -> tuple[Floats, Floats]:
 
 
 def test_the_delta_method_equals_clustered_least_squares(replies: tuple[Floats, Floats]) -> None:
+    from statsmodels.api import OLS
+
     sums, counts = replies
     users = np.repeat(np.arange(len(counts)), counts.astype(int))
     values = np.concatenate([np.repeat([1.0, 0.0], [int(s), int(c - s)]) for s, c in zip(sums, counts, strict=True)])
@@ -140,6 +149,8 @@ def test_a_difference_of_ratios_adds_both_errors(replies: tuple[Floats, Floats])
 
 
 def test_cuped_equals_the_analysis_of_covariance_and_narrows_the_interval() -> None:
+    from statsmodels.api import OLS, add_constant
+
     random = np.random.default_rng(6)
     past = random.normal(3, 1, 300)
     values = 0.8 * past + random.normal(0, 0.4, 300)
@@ -153,6 +164,8 @@ def test_cuped_equals_the_analysis_of_covariance_and_narrows_the_interval() -> N
 
 @pytest.mark.parametrize(("effect", "n1", "n2"), [(0.5, 64, 64), (0.2, 100, 300), (0.1, 1500, 1500), (0.05, 9e3, 9e3)])
 def test_power_equals_statsmodels(effect: float, n1: float, n2: float) -> None:
+    from statsmodels.stats.power import TTestIndPower
+
     theirs = TTestIndPower().power(effect, n1, 0.05, ratio=n2 / n1)
     assert power_of_means(effect, n1, n2) == pytest.approx(theirs, abs=1e-6 if n1 + n2 < 10_000 else 2e-5)
 

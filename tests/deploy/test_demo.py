@@ -62,6 +62,7 @@ def _play(client: ScriptedClient, chat: ScriptedChat, seconds: float = 10.0) -> 
     return Play(fresh_settings(), client, chat, console, said.append, seconds), said  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_promoted_version_that_answers_ends_the_loop() -> None:
     client = ScriptedClient((IDLE, None), (TRAINING, _version("open")), (IDLE, _version("promoted")))
     play, _ = _play(client, ScriptedChat(v1=5.0))
@@ -83,6 +84,7 @@ def test_a_promoted_version_that_never_answers_fails_the_demo() -> None:
         play.loop([])
 
 
+@pytest.mark.slow
 def test_a_loop_that_does_not_end_says_where_it_stands_and_what_failed_last() -> None:
     stuck = _version("open", error="OUT_OF_MEMORY: the kernel ended the trainer", attempts=2)
     play, said = _play(ScriptedClient((TRAINING, stuck)), ScriptedChat(), seconds=0.1)

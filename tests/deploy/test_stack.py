@@ -89,6 +89,7 @@ def grandchildren(notes: Path) -> list[int]:
     return [int(line) for line in notes.read_text().split()]
 
 
+@pytest.mark.slow
 def test_nothing_is_left_after_the_stack_ends(stack: Stack, notes: Path, settings: Settings) -> None:
     with stack:
         leader = stack.pid("server")
@@ -122,6 +123,7 @@ def test_a_service_ended_on_purpose_stays_down_until_it_is_started(stack: Stack)
         assert stack.pid("server") is not None
 
 
+@pytest.mark.slow
 def test_a_process_that_ignores_sigterm_is_killed(settings: Settings, said: list[str]) -> None:
     stubborn = Service("stubborn", (sys.executable, "-c", STUBBORN))
     with Stack(settings, parts=[stubborn], say=said.append, grace_seconds=1) as stack:
@@ -132,6 +134,7 @@ def test_a_process_that_ignores_sigterm_is_killed(settings: Settings, said: list
     assert any("were killed" in line for line in said)
 
 
+@pytest.mark.slow
 def test_a_service_that_ends_at_once_stops_the_start_and_shows_its_log(settings: Settings, server: Service) -> None:
     broken = Service("broken", (sys.executable, "-c", "raise SystemExit('no model here')"), ready_url=server.ready_url)
     stack = Stack(settings, parts=[server, broken], say=lambda line: None, ready_seconds=30, grace_seconds=2)
@@ -147,11 +150,13 @@ def test_a_service_with_an_obstacle_is_not_started_and_says_why(settings: Settin
     assert said.count("barred is not started: its file is gone") == 1
 
 
+@pytest.mark.slow
 def test_two_stacks_do_not_share_a_state_folder(stack: Stack, settings: Settings) -> None:
     with stack, pytest.raises(stack_record.AlreadyUp, match="make down"):
         Stack(settings, parts=[]).start()
 
 
+@pytest.mark.slow
 def test_the_next_start_ends_what_a_killed_supervisor_left(settings: Settings, server: Service) -> None:
     lost = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(600)"], env={**os.environ, processes.MARK: "lost"}
@@ -189,6 +194,7 @@ def supervisor(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     process.wait()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_everything_with_status_0(supervisor: subprocess.Popen[str], tmp_path: Path) -> None:
     supervisor.send_signal(signal.SIGINT)
     output, _ = supervisor.communicate(timeout=30)
@@ -197,6 +203,7 @@ def test_ctrl_c_ends_everything_with_status_0(supervisor: subprocess.Popen[str],
     assert stack_record.status(tmp_path, say=lambda line: None) == 3
 
 
+@pytest.mark.slow
 def test_make_down_ends_it_from_another_terminal(supervisor: subprocess.Popen[str], tmp_path: Path) -> None:
     assert stack_record.status(tmp_path, say=lambda line: None) == 0
     assert stack_record.down(tmp_path, say=lambda line: None) == 0
@@ -251,6 +258,7 @@ def test_signals_after_the_first_do_not_reach_the_clean_up(first: signal.Signals
     assert [signal.getsignal(number) for number in ENDING] == before
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_gone_leaves_neither_processes_nor_a_held_folder(settings: Settings) -> None:
     def gone(line: str) -> None:
         raise OSError("no terminal")

@@ -26,6 +26,7 @@ def left_in(found: bytes, turns: list[Turn]) -> list[str]:
     return [value for value in values(turns) if value.encode() in found or ascii(value)[1:-1].encode() in found]
 
 
+@pytest.mark.slow
 def test_nothing_of_it_is_in_the_file_of_the_store_nor_in_logs_nor_events(
     turns: list[Turn], sqlite_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -18,6 +18,7 @@ class Loop:
         Loop.alive -= 1
 
 
+@pytest.mark.slow
 def test_cycles_made_meanwhile_are_still_collected() -> None:
     with seldom_collected():
         for _ in range(300_000):

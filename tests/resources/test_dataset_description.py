@@ -120,6 +120,7 @@ def test_two_batches_too_small_to_compare_are_not_called_much_the_same(usual: De
     assert '<td class="no">no</td>' in said(200, 200, large=True)
 
 
+@pytest.mark.slow
 def test_great_expectations_is_in_no_process_that_serves_or_only_loads_the_graph() -> None:
     code = "import sys, definitions, serve.app; sys.exit(any(m.startswith('great_expectations') for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == 0

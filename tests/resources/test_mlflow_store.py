@@ -8,6 +8,8 @@ import pytest
 from resources import mlflow_store
 from resources.mlflow_store import MlflowUnavailable
 
+pytestmark = pytest.mark.slow  # imports MLflow
+
 
 def test_asking_for_a_missing_file_never_makes_one(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"

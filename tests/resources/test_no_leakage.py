@@ -94,6 +94,7 @@ def train(store: Store, folder: Path, said: Sequence[Conversation]) -> None:
     store.versions.conclude(claim, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_no_two_sides_share_a_user_a_thread_or_nearly_a_text(sqlite_store: Store, tmp_path: Path, seed: int) -> None:
     said = week(seed)

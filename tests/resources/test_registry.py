@@ -7,6 +7,8 @@ from resources.mlflow_store import MlflowUnavailable
 from resources.registry import FOREIGN, MlflowRegistry
 from resources.tracking import Experiment
 
+pytestmark = pytest.mark.slow  # imports MLflow
+
 TAGS = {"whetstone.version": "3", "verdict": "promoted", "dataset_hash": "d" * 64}
 
 

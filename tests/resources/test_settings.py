@@ -202,6 +202,7 @@ def test_batch_size_and_accumulation_set_the_tokens_of_a_step(monkeypatch: pytes
     assert settings.recipe(settings.live()).tokens_per_step == 4 * 8 * settings.finetune_pack_tokens
 
 
+@pytest.mark.slow
 def test_a_child_process_with_the_environment_of_the_settings_reads_the_same_ones(tmp_path: Path) -> None:
     parent = Settings(state_dir=tmp_path, finetune_epochs=2, finetune_auto_trigger=False, api_key="k", host="localhost")
     script = (

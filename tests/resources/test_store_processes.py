@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from resources.store import Store
 from tests.resources.examples import event_types, fill, version_of
+
+pytestmark = pytest.mark.slow  # starts processes
 
 ROOT = Path(__file__).parents[2]
 

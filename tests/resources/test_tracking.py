@@ -11,6 +11,8 @@ from resources.mlflow_store import MlflowUnavailable
 from resources.progress import Progress
 from resources.tracking import Experiment, MlflowTracking
 
+pytestmark = pytest.mark.slow  # imports MLflow
+
 TAGS = {"whetstone.version": "1", "method": "lora"}
 
 

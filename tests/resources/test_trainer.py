@@ -161,6 +161,7 @@ def test_the_trainer_has_its_own_session_and_goes_first_when_memory_runs_out(tmp
     assert found == [(int((tmp_path / "running").read_text()), "800")]
 
 
+@pytest.mark.slow
 def test_a_killed_parent_takes_the_trainer_with_it_after_its_checkpoint(tmp_path: Path) -> None:
     program = (
         "import sys\n"

@@ -54,7 +54,7 @@ FILES: dict[str, tuple[str, bytes, str, str]] = {
     "a torn gzip": ("a.jsonl.gz", gzip.compress(LINES * 50)[:-20], "", ""),
     "a broken Parquet": ("a.parquet", PARQUET[:40] + b"\xff" * 60 + PARQUET[100:], "", ""),
     "half a Parquet": ("a.parquet", PARQUET[: len(PARQUET) // 2], "", ""),
-    "a gzip bomb": ("a.jsonl.gz", gzip.compress(b" " * 300 * 2**20, 9), "", ""),
+    "a gzip bomb": ("a.jsonl.gz", gzip.compress(b" " * 2**20, 9) * 300, "", ""),
     "deep JSON": ("a.jsonl", line(b'{"a":' + b"[" * 10_000 + b"]" * 10_000 + b"}"), "too_deep", "line 4"),
     "a deep array": ("a.json", b"[" * 10_000 + b"]" * 10_000, "", ""),
     "invalid UTF-8": ("a.jsonl", line(b'{"instruction": "\xff\xfe", "output": "a"}'), "", "line 4"),

@@ -154,6 +154,7 @@ def job(path: Path, task: str = "inspect") -> dict[str, Any]:
     return {"task": task, **where, "format": "auto", "mapping": {}, "skip_invalid": False}
 
 
+@pytest.mark.slow
 async def test_the_process_reads_the_file_and_says_what_is_wrong_with_it(tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
     path.write_bytes(lines(GOOD))

@@ -37,6 +37,7 @@ def test_served_it_asks_the_engine() -> None:
     assert asked == [[{"role": "user", "content": "My printer is silent."}]]
 
 
+@pytest.mark.slow
 def test_alone_it_generates_with_base_and_adapter(tiny_model: Path, tmp_path: Path) -> None:
     save_adapter(attach(load_base(tiny_model), Recipe(rank=4, alpha=8)), tmp_path, "tiny")
     plain, adapted = LoraWrapper(tiny_model), LoraWrapper(tiny_model)
@@ -77,11 +78,13 @@ def test_train_gives_a_run_that_holds_the_adapter_and_evaluate_logs_its_metrics(
     assert newest.data.metrics == pytest.approx(metrics)
 
 
+@pytest.mark.slow
 def test_train_demands_a_folder_for_its_adapter(tiny_model: Path) -> None:
     with pytest.raises(ValueError, match="output_dir"):
         LoraWrapper(tiny_model).train([], {})
 
 
+@pytest.mark.slow
 def test_a_config_with_an_unknown_key_is_refused(tiny_model: Path) -> None:
     with pytest.raises(ValueError, match="learning_speed"):
         LoraWrapper(tiny_model).train([], {"learning_speed": 3})

@@ -10,6 +10,8 @@ from tests.wrappers.tiny_model import short_conversations
 from wrappers.lora_model import attach, load_adapter, load_base, load_tokenizer, save_adapter, token_losses, trainable
 from wrappers.packing import collate
 
+pytestmark = pytest.mark.slow  # trains a model of Transformers
+
 RECIPE = Recipe(rank=4, alpha=8)
 
 

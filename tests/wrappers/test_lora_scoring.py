@@ -11,6 +11,8 @@ from wrappers.lora_model import attach, load_base, load_tokenizer, save_adapter,
 from wrappers.lora_scoring import BASE, AdapterScorer, mean_losses
 from wrappers.packing import collate
 
+pytestmark = pytest.mark.slow  # trains a model of Transformers
+
 
 @pytest.fixture(scope="module")
 def conversations(tiny_model: Path) -> list[Rendered]:

@@ -19,6 +19,8 @@ from wrappers.lora_training import (
     TrainingInterrupted,
 )
 
+pytestmark = pytest.mark.slow  # trains a model of Transformers
+
 RECIPE = Recipe(
     rank=4, alpha=8, dropout=0.1, epochs=2, pack_tokens=256, tokens_per_step=512, learning_rate=5e-3, replay_share=0.2
 )

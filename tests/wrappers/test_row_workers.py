@@ -12,6 +12,8 @@ from wrappers.lora_model import attach, load_base, load_tokenizer, trainable
 from wrappers.lora_training import LoraTraining
 from wrappers.row_workers import RowWorkers
 
+pytestmark = pytest.mark.slow  # trains a model of Transformers
+
 
 @pytest.mark.parametrize(
     ("cores", "rows", "device", "workers"),

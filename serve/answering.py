@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import json
-import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -13,7 +11,7 @@ from typing import Any, Literal, Protocol
 from core.conversation import Conversation, Provenance
 from serve.champion_follower import UnknownModel
 from serve.engine_client import EngineClient, Item
-from serve.errors import ApiError, api_error, busy
+from serve.errors import api_error
 from serve.experiment_follower import Assigned
 from serve.guarded import Chats, Deadlines, Guarded
 from serve.keeper import Keeper, Kept
@@ -21,10 +19,9 @@ from serve.limits import Gate
 from serve.live_view import LiveView
 from serve.metrics import Metrics
 from serve.turn import DONE, Draft, Turn, event, events
+from serve.upstream_answer import check_head, chunk_of, ended_early
 
 Tier = Literal["primary", "fallback"]
-
-_TOO_LONG = re.compile(r"maximum (context|model) length", re.IGNORECASE)
 
 
 class Follower(Protocol):
@@ -191,10 +188,12 @@ class Answering:
         speaker = await self._speaker(name, "fallback" if place else "primary", arm)
         items = speaker.chats.chat(turn.body(speaker.name, stream=stream))
         try:
-            return speaker, items, _check_head(await anext(items))
+            return speaker, items, check_head(await anext(items))
         except BaseException as error:
             await items.aclose()
-            if isinstance(error, Exception):
+            if not isinstance(error, Exception):  # the client left before there was a word
+                self._count(turn, speaker, Draft())
+            else:
                 status = api_error(error).status
                 ours = status >= 500 or (arm is not None and status == 404)  # nobody asked for an arm by its name
                 self._count(turn, speaker if ours else replace(speaker, arm=None), Draft(failed=True))
@@ -240,14 +239,14 @@ class Answering:
                 for data in events(str(item)):
                     if data == DONE:
                         return
-                    chunk = _chunk(data)
+                    chunk = chunk_of(data)
                     if not draft.text:
                         self._metrics.first_token_seconds.observe(time.monotonic() - started)
                     draft.read(chunk.get("choices"))
                     yield chunk
         except Exception as error:  # noqa: BLE001 (the HTTP edge: the answer has begun, so the error is its last event)
             draft.failed = True
-            yield _ended_early(error).body()
+            yield ended_early(error).body()
 
     async def _keep(self, turn: Turn, speaker: Speaker, draft: Draft, unwanted: str | None) -> Kept:
         """Store it as it is now, or say why not."""
@@ -274,42 +273,3 @@ class Answering:
 def draft_of(turn: Turn, speaker: Speaker, draft: Draft) -> Conversation:
     """The conversation as far as it has come."""
     return turn.conversation(draft.text, speaker.name, speaker.provenance, draft.complete)
-
-
-def _chunk(data: str) -> dict[str, Any]:
-    chunk = json.loads(data)
-    if not isinstance(chunk, dict):
-        raise ValueError("a chunk that is no object")
-    if "error" in chunk:
-        raise _refusal(500, chunk)
-    return chunk
-
-
-def _check_head(head: Item) -> dict[str, Any]:
-    """The JSON behind a head; its error, if it has one, in our words."""
-    if not isinstance(head, dict):
-        raise ApiError(502, "Expected a head before the reply, found something else", code="engine_failed")
-    if head.get("status") != 200:
-        raise _refusal(int(head.get("status", 500)), head.get("json") or {})
-    return dict(head.get("json") or {})
-
-
-def _refusal(status: int, body: dict[str, Any]) -> ApiError:
-    """An error of the engine: what it says of the request is passed on, what it says of itself is not."""
-    found = body.get("error")
-    error: dict[str, Any] = found if isinstance(found, dict) else {}
-    code = error.get("code") if isinstance(error.get("code"), str) else None
-    said = str(error.get("message", "")).partition("input_value")[0][:500]  # what follows would quote the request
-    if 400 <= status < 500 and _TOO_LONG.search(said):
-        return ApiError(status, said, param="messages", code="context_length_exceeded")
-    if 400 <= status < 500:
-        return ApiError(status, said or "The engine refused the request", param=error.get("param"), code=code)
-    if status == 503:
-        return busy(said or "The engine cannot answer now", code or "engine_unavailable", 5)
-    return ApiError(500, "The engine failed on this request: its log says why", code="engine_failed")
-
-
-def _ended_early(error: BaseException) -> ApiError:
-    if isinstance(error, StopAsyncIteration | ValueError):
-        return ApiError(502, "Expected the reply to end with [DONE], found it broken off", code="broken_off")
-    return api_error(error)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from core.strict_json import MAX_DEPTH, JsonRefused, decoded, parse_strict
+from serve.error_docs import errors_of_a_body
 from serve.errors import ApiError, invalid
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -75,7 +76,8 @@ def idempotency_key(request: Request) -> str | None:
 
 def documented(model: type[BaseModel]) -> dict[str, Any]:
     """What FastAPI's `openapi_extra` needs to show a body that we read ourselves."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": _schema(model)}}}}
+    content = {"application/json": {"schema": _schema(model)}}
+    return {"requestBody": {"required": True, "content": content}, "responses": errors_of_a_body()}
 
 
 @cache

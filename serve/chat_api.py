@@ -11,6 +11,7 @@ from core.conversation import Message
 from resources.store import StoreUnavailable
 from serve.answering import Answering
 from serve.bodies import body_as, documented
+from serve.error_docs import STORED, errors
 from serve.errors import ApiError
 from serve.figures import chat_figures
 from serve.limits import IngressLimits
@@ -24,7 +25,7 @@ _UNKNOWN = {"total_collected": 0, "new_data_count": 0, "should_train": False, "t
 
 
 def chat_routes(answering: Answering, door: StoreDoor, limits: IngressLimits) -> APIRouter:
-    routes = APIRouter(tags=["Chat"])
+    routes = APIRouter(tags=["Chat"], responses=errors(*STORED, 504))
     figures = _Figures(door, limits.capture_seconds)
 
     @routes.post("/chat", openapi_extra=documented(ChatBody))

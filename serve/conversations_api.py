@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 from resources.store import Store
 from serve import figures
 from serve.bodies import idempotency_key, read_bytes
+from serve.error_docs import STORED, errors
 from serve.errors import ApiError
 from serve.importing import CHUNK, Import, Tally, read
 from serve.limits import Gate, IngressLimits
@@ -24,7 +25,7 @@ _KEYS_REMEMBERED = 200
 
 
 def conversation_routes(door: StoreDoor, limits: IngressLimits, backups: Path) -> APIRouter:
-    routes = APIRouter(prefix="/mlops/conversations", tags=["Loop"])
+    routes = APIRouter(prefix="/mlops/conversations", tags=["Loop"], responses=errors(*STORED, 409, 507))
     imports = Gate("imports", limits.imports)  # each is held in memory whole
     importing = asyncio.Lock()  # one at a time: chats share the database's single writer
 
@@ -37,7 +38,7 @@ def conversation_routes(door: StoreDoor, limits: IngressLimits, backups: Path) -
         items = [figures.conversation_row(stored) for stored in page.items]
         return {"items": items, "page": page.page, "page_size": page.page_size, "total": page.total}
 
-    @routes.post("", openapi_extra=_IMPORT_BODY)
+    @routes.post("", openapi_extra=_IMPORT_BODY, responses=errors(400, 408, 413, 415))
     async def import_conversations(request: Request) -> JSONResponse:
         """Bring conversations in, as a list or as JSON lines; the same Idempotency-Key gives the same answer."""
         key = idempotency_key(request)

@@ -25,7 +25,7 @@ from serve.dataset_schema import (
     ValidateBody,
 )
 from serve.datasets_api import PREFIX, number
-from serve.error_docs import errors
+from serve.error_docs import GUARDED, errors
 from serve.errors import ApiError
 from serve.limits import IngressLimits
 from serve.store_door import StoreDoor
@@ -73,7 +73,8 @@ def job_of(upload: Upload, files: UploadFiles) -> dict[str, Any]:
 
 
 def dataset_work_routes(work: Work) -> APIRouter:
-    routes = APIRouter(prefix=PREFIX + "/{id}", tags=["Datasets"], responses=errors(404, 409, 422, 503, 504, 507))
+    every = errors(*GUARDED, 404, 409, 422, 503, 504, 507)
+    routes = APIRouter(prefix=PREFIX + "/{id}", tags=["Datasets"], responses=every)
 
     @routes.get("/statistics")
     async def statistics(id: int, query: Annotated[StatisticsQuery, Query()]) -> Response:

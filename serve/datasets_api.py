@@ -16,7 +16,7 @@ from resources.uploads import Upload
 from serve.bodies import body_as, documented, validated
 from serve.dataset_jobs import DatasetJobs
 from serve.dataset_schema import EXTENSIONS, DatasetPatch, DatasetsQuery, UploadParts
-from serve.error_docs import errors
+from serve.error_docs import GUARDED, errors
 from serve.errors import ApiError
 from serve.limits import Gate, IngressLimits
 from serve.store_door import StoreDoor
@@ -28,7 +28,7 @@ _COMMIT_SECONDS = 60.0  # beyond this the file would be taken away under a row t
 
 
 def dataset_routes(door: StoreDoor, limits: IngressLimits, files: UploadFiles, jobs: DatasetJobs) -> APIRouter:
-    routes = APIRouter(prefix=PREFIX, tags=["Datasets"], responses=errors(404, 409, 422, 503))
+    routes = APIRouter(prefix=PREFIX, tags=["Datasets"], responses=errors(*GUARDED, 404, 409, 422, 503))
     receiving = Gate("uploads", limits.uploads)
 
     @routes.post("", status_code=201, openapi_extra=_UPLOAD_BODY, responses=errors(400, 408, 413, 415, 504, 507))

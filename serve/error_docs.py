@@ -16,6 +16,9 @@ _REASONS = {
     504: "Not done in time",
     507: "No room on the disk",
 }
+GUARDED = (401, 403)  # of every route that asks for a key
+STORED = (*GUARDED, 422, 503)  # of every route that reads a query or a body and asks the store or the engine
+_OF_A_BODY = (400, 408, 413, 415)
 _TEXT = {"type": "string", "nullable": True}
 _SHAPE: dict[str, Any] = {
     "type": "object",
@@ -32,5 +35,13 @@ _SHAPE: dict[str, Any] = {
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For FastAPI's `responses`."""
-    content = {"application/json": {"schema": _SHAPE}}
-    return {status: {"description": _REASONS[status], "content": content} for status in statuses}
+    return {status: _answer(status) for status in statuses}
+
+
+def errors_of_a_body() -> dict[str, dict[str, Any]]:
+    """For `openapi_extra`: what reading a body may end with."""
+    return {str(status): _answer(status) for status in _OF_A_BODY}
+
+
+def _answer(status: int) -> dict[str, Any]:
+    return {"description": _REASONS[status], "content": {"application/json": {"schema": _SHAPE}}}

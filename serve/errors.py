@@ -39,6 +39,13 @@ _SHAPES = {
     "bool_parsing": "true or false",
 }
 _SHOULD = re.compile(r"(\w+) should (be|have|match|contain) (.*)", re.DOTALL)
+_PATTERNS = {
+    r"^[\w-]+$": "letters, digits, - and _ without spaces",
+    r"^[\w-]{1,50}$": "1 to 50 letters, digits, - and _ without spaces",
+    r"^[A-Za-z0-9._-]{1,64}$": "1 to 64 Latin letters, digits, ., - and _",
+    r"^[a-z0-9_]{1,64}$": "the name of a rule: 1 to 64 small Latin letters, digits and _",
+    r"^-?\d{1,9}$": "a whole number of at most 9 digits",
+}
 _SUBJECTS = {"String": "a text", "List": "a list", "Dictionary": "an object"}
 _VERBS = {"have": "of", "match": "that matches", "contain": "that contains"}
 _OF_NAMES = ("literal_error", "enum")  # what stands there is a name, never a message's text
@@ -101,6 +108,8 @@ def _expected(problem: Mapping[str, Any]) -> str:
     said = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "too_short" and isinstance(problem.get("input"), str):
         return f"expected a text of at least {problem['ctx']['min_length']} character"
+    if problem["type"] == "string_pattern_mismatch" and problem["ctx"]["pattern"] in _PATTERNS:
+        return f"expected {_PATTERNS[problem['ctx']['pattern']]}"
     found = _SHOULD.match(said)
     if not found:
         return said

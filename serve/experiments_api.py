@@ -8,10 +8,12 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from core.assignment import unit_of
+from core.experiment_results import Results
 from core.experiments import Design
 from resources.experiments import Experiment, Log, Served
 from resources.store import NotAllowed, Store
 from serve.bodies import body_as, documented
+from serve.error_docs import STORED, errors
 from serve.errors import ApiError
 from serve.experiment_page import page_of
 from serve.experiment_schema import (
@@ -26,6 +28,7 @@ from serve.experiment_schema import (
 )
 from serve.experiment_shapes import experiment_row, log_row
 from serve.limits import IngressLimits
+from serve.single_flight import SingleFlight
 from serve.store_door import StoreDoor
 
 PREFIX = "/api/v1/admin/ab-tests"
@@ -41,7 +44,7 @@ class ModelsOnHand:
 
 
 def experiment_routes(door: StoreDoor, limits: IngressLimits, on_hand: ModelsOnHand) -> APIRouter:
-    routes = APIRouter(prefix=PREFIX, tags=["Experiments"])
+    routes = APIRouter(prefix=PREFIX, tags=["Experiments"], responses=errors(*STORED, 404, 409))
     _add_making(routes, door, limits, on_hand)
     _add_serving(routes, door, limits)
     _add_reading(routes, door)
@@ -110,10 +113,16 @@ def _add_serving(routes: APIRouter, door: StoreDoor, limits: IngressLimits) -> N
 
 
 def _add_reading(routes: APIRouter, door: StoreDoor) -> None:
+    looks = SingleFlight[tuple[Experiment, Results]]()
+
+    async def look(id: int) -> tuple[Experiment, Results]:
+        """Seconds of work over many replies: everybody who asks meanwhile waits for the same one."""
+        return await looks.do(id, lambda: door.ask(lambda store: store.experiments.results(_number(id))))
+
     @routes.get("/{id}/results")
     async def results(id: int, request: Request) -> Response:
         """What it says so far, or said at its end; with `Accept: text/html` as a page."""
-        found, said = await door.ask(lambda store: store.experiments.results(_number(id)))
+        found, said = await look(id)
         if "text/html" in request.headers.get("accept", ""):
             return HTMLResponse(page_of(found, said))
         return JSONResponse({"experiment_id": found.id, "status": found.status, **said.model_dump(mode="json")})
@@ -121,12 +130,12 @@ def _add_reading(routes: APIRouter, door: StoreDoor) -> None:
     @routes.get("/{id}/results.html", response_class=HTMLResponse)
     async def results_page(id: int) -> Response:
         """The same as a page, with its intervals drawn."""
-        return HTMLResponse(page_of(*await door.ask(lambda store: store.experiments.results(_number(id)))))
+        return HTMLResponse(page_of(*await look(id)))
 
     @routes.get("/{id}/monitoring")
     async def monitoring(id: int) -> dict[str, Any]:
         """Counts, the split seen, and the guardrails as they stand."""
-        found, said = await door.ask(lambda store: store.experiments.results(_number(id)))
+        found, said = await look(id)
         return {
             "experiment_id": found.id,
             "status": found.status,

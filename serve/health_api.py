@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from serve.answering import Answering
 from serve.engine_client import EngineClient, EngineUnavailable
+from serve.error_docs import GUARDED, errors
 from serve.metrics import Metrics
 
 _READY_SECONDS = 5.0
@@ -22,7 +23,7 @@ def health_routes(engine: EngineClient, answering: Answering, metrics: Metrics) 
         """The ingress is alive."""
         return {"status": "ok"}
 
-    @routes.get("/ready")
+    @routes.get("/ready", responses=errors(503))
     async def ready() -> dict[str, Any]:
         """The engine answers; 503 while it does not."""
         try:
@@ -32,12 +33,12 @@ def health_routes(engine: EngineClient, answering: Answering, metrics: Metrics) 
             raise EngineUnavailable("no answer in time") from None
         return {"status": "ready", "production": answering.champion(), "base_model": facts.get("model")}
 
-    @routes.get("/api/v1/circuit-breaker/status")
+    @routes.get("/api/v1/circuit-breaker/status", responses=errors(*GUARDED))
     async def circuit_breakers() -> dict[str, Any]:
         """The circuit breaker of each model and the teacher: whether it is asked now, and when it is tried again."""
         return answering.circuits()
 
-    @routes.get("/metrics", response_class=Response)
+    @routes.get("/metrics", response_class=Response, responses=errors(*GUARDED))
     async def prometheus() -> Response:
         """Counts and durations of the ingress."""
         champion = answering.champion()

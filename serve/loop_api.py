@@ -13,6 +13,7 @@ from resources.store import Store
 from resources.triggers import Trigger
 from serve import figures
 from serve.bodies import body_as, documented, idempotency_key, parse_json, read_bytes
+from serve.error_docs import STORED, errors
 from serve.errors import ApiError
 from serve.limits import Gate, IngressLimits
 from serve.live_view import LiveView
@@ -27,7 +28,7 @@ SHOWN = "finetune_webhook_set"
 def loop_routes(
     door: StoreDoor, live: LiveView, limits: IngressLimits, *, has_teacher: bool, progress_seconds: float = 1.0
 ) -> APIRouter:
-    routes = APIRouter(prefix="/mlops", tags=["Loop"])
+    routes = APIRouter(prefix="/mlops", tags=["Loop"], responses=errors(*STORED, 409))
     watchers = Gate("progress streams", limits.progress_streams)
 
     @routes.get("/status")

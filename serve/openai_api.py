@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from serve.answering import Answering, Opened
 from serve.bodies import body_as, documented
+from serve.error_docs import STORED, errors
 from serve.errors import ApiError
 from serve.keeper import Kept
 from serve.limits import IngressLimits
@@ -21,7 +22,7 @@ _NOT_UNDERSTOOD = ("tools", "tool_choice", "functions", "function_call", "audio"
 
 
 def openai_routes(answering: Answering, door: StoreDoor, limits: IngressLimits) -> APIRouter:
-    routes = APIRouter(tags=["OpenAI"])
+    routes = APIRouter(tags=["OpenAI"], responses=errors(*STORED, 404, 504))
 
     @routes.post("/v1/chat/completions", openapi_extra=documented(ChatCompletionBody))
     async def chat_completions(request: Request) -> Response:

@@ -3,6 +3,8 @@
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serve.unreadable import answer_unreadable
+
 # With these a client could outlive every timeout, or keep the engine busy after it has left.
 _REFUSED = frozenset({b"x-request-disconnect-disabled", b"x-request-timeout-seconds"})
 
@@ -20,4 +22,5 @@ class StripServeHeaders:
 
 def middlewares() -> list[Middleware]:
     """Called by the proxy when it starts."""
+    answer_unreadable()
     return [Middleware(StripServeHeaders)]

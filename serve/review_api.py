@@ -12,7 +12,7 @@ from resources.reviews import Review
 from resources.times import moment
 from serve import figures
 from serve.bodies import body_as, documented
-from serve.error_docs import errors
+from serve.error_docs import GUARDED, errors
 from serve.errors import ApiError
 from serve.limits import IngressLimits
 from serve.schema import Closed, Paged
@@ -52,7 +52,7 @@ class DismissBody(Closed):
 
 
 def review_routes(door: StoreDoor, limits: IngressLimits) -> APIRouter:
-    routes = APIRouter(prefix="/api/v1/admin/review", tags=["Review"], responses=errors(404, 409, 422, 503))
+    routes = APIRouter(prefix="/api/v1/admin/review", tags=["Review"], responses=errors(*GUARDED, 404, 409, 422, 503))
 
     @routes.get("")
     async def queue(query: Annotated[ReviewQuery, Query()]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from resources.aliases import production_alias, stage_of
 from serve.answering import Answering, Reply
 from serve.bodies import body_as, documented
+from serve.error_docs import STORED, errors
 from serve.errors import ApiError, invalid
 from serve.limits import Gate, IngressLimits
 from serve.messages import asked
@@ -32,7 +33,7 @@ def wrapper_routes(
     answering: Answering, make: Callable[[Complete], Predicts], limits: IngressLimits, door: StoreDoor, stage: str
 ) -> APIRouter:
     """`make` builds the wrapper around a function that answers messages; `stage` is whose version answers them."""
-    routes = APIRouter(tags=["Wrapper"])
+    routes = APIRouter(tags=["Wrapper"], responses=errors(*STORED, 504))
     gate = Gate("predictions", limits.predictions)
     # a prediction holds its thread for the whole reply: in the default pool a few would stop the champion's follower
     threads = ThreadPoolExecutor(limits.predictions, thread_name_prefix="predict")

@@ -114,6 +114,17 @@ async def test_the_page_of_the_api_shows_the_parts(client: httpx.AsyncClient) ->
     assert schema["required"] == ["file", "name", "version"]
 
 
+async def test_every_route_with_a_body_says_how_it_may_be_refused(client: httpx.AsyncClient) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    routes = [route for methods in paths.values() for route in methods.values() if "requestBody" in route]
+    assert len(routes) > 15
+    for route in routes:
+        assert {"400", "401", "403", "413", "422", "503"} <= set(route["responses"]), route["operationId"]
+        for status in ("400", "422"):
+            shape = route["responses"][status]["content"]["application/json"]["schema"]
+            assert list(shape["properties"]) == ["error"], (route["operationId"], status)
+
+
 async def test_the_page_of_the_api_shows_bodies_and_errors_of_every_route(client: httpx.AsyncClient) -> None:
     paths = (await client.get("/openapi.json")).json()["paths"]
     ours = {path: route for path, route in paths.items() if path.startswith("/api/v1/admin/training/datasets")

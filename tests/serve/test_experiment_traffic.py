@@ -21,6 +21,7 @@ from serve.store_door import StoreDoor
 from serve.turn import Draft, Turn
 from tests.fakes import FakeEngine
 from tests.resources.experiment_examples import design, two_versions, units
+from tests.serve.asgi_call import AsgiCall
 from tests.serve.ingress_fixtures import LOCAL
 from tests.serve.test_teacher import lesson, upstream
 
@@ -79,6 +80,18 @@ async def test_the_arm_answers_and_the_header_says_so(
     logs = await noted(client, experiment, 2)
     assert {log["variant"] for log in logs} == {"a", "b"}
     assert all(log["response_time_ms"] >= 0 and not log["failed"] and log["query"] is None for log in logs)
+
+
+async def test_who_leaves_before_a_whole_reply_is_noted_as_unanswered(
+    api: FastAPI, client: httpx.AsyncClient, experiment: Experiment, engine: FakeEngine
+) -> None:
+    engine.pause_after = 0
+    body = {"messages": [{"role": "user", "content": "Hello"}], "user": user_of(experiment, "a")}
+    call = AsgiCall.json(api, "/v1/chat/completions", body)
+    await engine.paused.wait()
+    call.task.cancel()  # what Serve does when the client disconnects
+    (log,) = await noted(client, experiment, 1)
+    assert (log["variant"], log["failed"], log["response_time_ms"]) == ("a", False, None)
 
 
 async def test_a_name_bypasses_it(client: httpx.AsyncClient, experiment: Experiment) -> None:

@@ -54,7 +54,7 @@ WRONG: list[tuple[dict[str, Any], int, str]] = [
     ({"model_b_id": "agent"}, 422, "not served here"),
     ({"model_b_id": "teacher"}, 409, "OPENAI_API_KEY"),
     ({"model_b_id": 3}, 409, "rejected"),
-    ({"experiment_name": "a name!"}, 422, "experiment_name"),
+    ({"experiment_name": "a name!"}, 422, "experiment_name: expected letters, digits, - and _"),
     ({"target_samples": 29}, 422, "30"),
     ({"success_metric": "clicks"}, 422, "success_metric"),
     ({"coverage": 2}, 422, "coverage"),

@@ -11,6 +11,7 @@ from serve.engine_client import AdapterNotServed, EngineBusy, EngineUnavailable
 from serve.limits import IngressLimits
 from tests.fakes import FakeEngine, FakeFollower, FakeWriter
 from tests.serve.asgi_call import AsgiCall
+from tests.serve.ingress_fixtures import LOCAL
 
 pytestmark = pytest.mark.anyio
 
@@ -229,6 +230,12 @@ async def test_a_client_that_leaves_before_a_whole_reply_cancels_the_engine(
 
     assert engine.closed == 1
     assert store.conversations.counts().rows == 0
+    assert 'whetstone_replies_total{model="base",outcome="abandoned"} 1.0' in await _metrics(api)
+
+
+async def _metrics(api: Any) -> str:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url=LOCAL) as client:
+        return (await client.get("/metrics")).text
 
 
 LIMITED = {"limits": IngressLimits(body_bytes=100)}

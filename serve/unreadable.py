@@ -18,10 +18,10 @@ def answer_unreadable() -> None:
     HttpToolsProtocol.send_400_response = _send_400  # type: ignore[method-assign]
 
 
-def _send_400(protocol: HttpToolsProtocol, said: str) -> None:
+def _send_400(self: HttpToolsProtocol, msg: str) -> None:
     body = json.dumps(_NO_HTTP.body()).encode()
     head = (
         b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
     )
-    protocol.transport.write(head % len(body) + body)
-    protocol.transport.close()
+    self.transport.write(head % len(body) + body)
+    self.transport.close()

@@ -177,9 +177,13 @@ class Settings(BaseSettings):
     engine_adapters: int = Field(
         default=3, ge=2, le=64, description="Versions held in the engine at once: the champion, the one before, arms"
     )
-
     engine_replicas: int = Field(
         default=1, ge=1, le=64, description="Engines beside each other, each with every adapter"
+    )
+    engine_fold_champion: bool = Field(
+        default=True,
+        description="On a CPU, keep the version with most of the traffic added into a second copy of the linear "
+        "weights, so that it answers as fast as the base; takes as much memory as they do",
     )
 
     # --- bounds of what clients send

@@ -82,6 +82,7 @@ def options_for(settings: Settings, folder: Path, *, on_gpu: bool) -> EngineOpti
         max_num_seqs=settings.engine_max_sequences,
         max_num_batched_tokens=settings.engine_batch_tokens,
         kv_cache_bytes=settings.engine_kv_cache_bytes,
+        fold=settings.engine_fold_champion and not on_gpu,
     )
     if not on_gpu:
         return options

@@ -4,10 +4,10 @@ vLLM's own CPU operation copies an adapter's weights for every row, and gives ro
 weights of the last slot. This one is put in front of it, layer by layer, where a self-test says that both agree.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-GROUPED = "grouped"
 TOLERANCE = 0.05  # bfloat16 keeps 8 bits; the sums compared are of the order of 1
 
 
@@ -43,14 +43,30 @@ class Steps:
 
     def __init__(self, wrapper: Any) -> None:
         self.rows, self.groups = -1, list[Group]()
+        self.only: int | None = None  # the slot of all rows, if they share one
         self._wrapper, self._update = wrapper, wrapper.update_metadata
         wrapper.update_metadata = self._updated
 
     def _updated(self, *arguments: Any, **named: Any) -> None:
         self.rows = -1
         self._update(*arguments, **named)
-        slots = self._wrapper.token_lora_indices
+        self.set(self._wrapper.token_lora_indices)
+
+    def set(self, slots: Any) -> None:
+        """The step has these rows, one slot a row."""
         self.groups, self.rows = groups_of(slots), len(slots)
+        whole = len(self.groups) == 1 and self.groups[0].rows == slice(0, self.rows)
+        self.only = self.groups[0].slot if whole else None
+
+    @contextmanager
+    def without_adapters(self, rows: int) -> Iterator[None]:
+        """As if a step of this many rows of the base ran; then the step is again what it was."""
+        kept = self.groups, self.rows, self.only
+        self.groups, self.rows, self.only = [], rows, None
+        try:
+            yield
+        finally:
+            self.groups, self.rows, self.only = kept
 
 
 class GroupedLayer:
@@ -61,7 +77,8 @@ class GroupedLayer:
     """
 
     def __init__(self, layer: Any, steps: Steps) -> None:
-        self._layer, self._steps = layer, steps
+        self.layer, self.steps = layer, steps
+        self.forgetting: list[Callable[[int], None]] = []  # called with a slot before and after vLLM writes to it
         self._stock: Callable[[Any, Any], Any] = layer._apply_lora_to_output
         self._merged: dict[int, tuple[Any, Any] | None] = {}
         self._watch("set_lora")
@@ -70,10 +87,10 @@ class GroupedLayer:
     def apply(self, x: Any, output: Any) -> Any:
         """`output` plus what the adapters of its rows add to it, in place; stock where the step is not ours."""
         flat, inputs = output.view(-1, output.shape[-1]), x.reshape(-1, x.shape[-1])
-        if inputs.shape[0] != self._steps.rows or flat.dtype != self._layer.lora_b_stacked[0].dtype:
+        if inputs.shape[0] != self.steps.rows or flat.dtype != self.layer.lora_b_stacked[0].dtype:
             return self._stock(x, output)
-        for slot, rows in self._steps.groups:
-            if (merged := self._matrices(slot)) is None:
+        for slot, rows in self.steps.groups:
+            if (merged := self.matrices(slot)) is None:
                 continue
             down, up = merged
             hidden = inputs[rows] @ down
@@ -87,26 +104,27 @@ class GroupedLayer:
         """How far this is from stock, at most, on rows of two adapters and of none; leaves the slots empty."""
         import torch
 
-        layer, generator = self._layer, torch.Generator().manual_seed(0)
+        layer, generator = self.layer, torch.Generator().manual_seed(0)
         for stack in (*layer.lora_a_stacked, *layer.lora_b_stacked):
             for slot in (0, 1):
                 stack[slot].normal_(0, stack.shape[-1] ** -0.5, generator=generator)
         slots = torch.tensor([0, -1, 1, 0, -1])
         wrapper._token_lora_indices[: len(slots)] = slots
         wrapper.indices_len[0], wrapper.is_prefill = len(slots), False
-        self._steps.groups, self._steps.rows = groups_of(slots), len(slots)
+        self.steps.set(slots)
         like = layer.lora_a_stacked[0]
         x = torch.randn(len(slots), like.shape[-1], generator=generator).to(like.dtype)
         given = torch.randn(len(slots), sum(layer.output_slices), generator=generator).to(like.dtype)
         try:
             stock, ours = self._stock(x, given.clone()), self.apply(x, given.clone())
         finally:
-            self._steps.rows = -1
+            self.steps.rows = -1
             for slot in (0, 1):
                 layer.reset_lora(slot)
         return float((stock.float() - ours.float()).abs().max())
 
-    def _matrices(self, slot: int) -> tuple[Any, Any] | None:
+    def matrices(self, slot: int) -> tuple[Any, Any] | None:
+        """A (inputs x slices·rank) and B (slices·rank x outputs) of a slot, B with its scale; None without weights."""
         if slot not in self._merged:
             self._merged[slot] = self._merge(slot)
         return self._merged[slot]
@@ -114,32 +132,37 @@ class GroupedLayer:
     def _merge(self, slot: int) -> tuple[Any, Any] | None:
         import torch
 
-        downs = [stack[slot, 0] for stack in self._layer.lora_a_stacked]
-        ups = [stack[slot, 0] for stack in self._layer.lora_b_stacked]
+        downs = [stack[slot, 0] for stack in self.layer.lora_a_stacked]
+        ups = [stack[slot, 0] for stack in self.layer.lora_b_stacked]
         if not any(torch.any(up) for up in ups):
             return None
         return torch.cat(downs).T.contiguous(), torch.block_diag(*ups).T.contiguous()
 
     def _watch(self, name: str) -> None:
         """Forget a slot's merged matrices whenever vLLM writes to it."""
-        stock = getattr(self._layer, name)
+        stock = getattr(self.layer, name)
 
         def watched(index: int, *arguments: Any, **named: Any) -> None:
-            self._merged.pop(index, None)
+            self._forget(index)
             stock(index, *arguments, **named)
-            self._merged.pop(index, None)
+            self._forget(index)
 
-        setattr(self._layer, name, watched)
+        setattr(self.layer, name, watched)
+
+    def _forget(self, slot: int) -> None:
+        self._merged.pop(slot, None)
+        for forget in self.forgetting:
+            forget(slot)
 
 
-def install(manager: Any) -> str:
-    """Put the grouped operation before every linear layer, while no adapter is loaded; "grouped", or why not."""
+def install(manager: Any) -> list[GroupedLayer]:
+    """Put the grouped operation before every linear layer, while no adapter is loaded. Raises ValueError: why not."""
     from vllm.lora.layers.base_linear import BaseLinearLayerWithLoRA
 
     layers = [layer for layer in manager.modules.values() if isinstance(layer, BaseLinearLayerWithLoRA)]
     wrappers = {id(layer.punica_wrapper): layer.punica_wrapper for layer in layers}
     if not layers or len(wrappers) != 1:
-        return f"expected linear layers with one LoRA wrapper, found {len(layers)} layers with {len(wrappers)}"
+        raise ValueError(f"expected linear layers with one LoRA wrapper, found {len(layers)} layers, {len(wrappers)}")
     (wrapper,) = wrappers.values()
     steps = Steps(wrapper)
     grouped = [GroupedLayer(layer, steps) for layer in layers]
@@ -148,7 +171,7 @@ def install(manager: Any) -> str:
     }
     for ours in shapes.values():
         if not (found := ours.disagreement(wrapper)) <= TOLERANCE:  # NaN agrees with nothing
-            return f"expected the answer of vLLM's own operation, found one {found:.3g} away"
+            raise ValueError(f"expected the answer of vLLM's own operation, found one {found:.3g} away")
     for layer, ours in zip(layers, grouped, strict=True):
         layer._apply_lora_to_output = ours.apply
-    return GROUPED
+    return grouped

@@ -14,6 +14,7 @@ from resources.settings import Settings
 from resources.store import Store
 from resources.tracking import MlflowTracking, experiment_of
 from serve import vllm_compat
+from serve.champion_folder import ChampionFolder
 from serve.chores import chores
 from serve.engine import Engine
 from serve.engine_client import AdapterNotServed, Body, HandleEngine, Item
@@ -46,8 +47,11 @@ class EngineReplica:
         )
         await hold_last_served(self._engine, state_dir, lineage)
         self._pulse = asyncio.create_task(_exit_when_dead(self._backend))
+        self._folder = ChampionFolder(self._backend)
+        self._folding = asyncio.create_task(self._folder.run()) if options.fold else None
 
     async def chat(self, body: Body) -> AsyncGenerator[Item, None]:
+        self._folder.asked(str(body.get("model")))
         async with aclosing(self._engine.chat(body)) as items:
             async for item in items:
                 yield item
@@ -66,6 +70,8 @@ class EngineReplica:
 
     async def __del__(self) -> None:
         self._pulse.cancel()
+        if self._folding:
+            self._folding.cancel()
         await asyncio.to_thread(self._backend.close)
 
 

@@ -1,6 +1,7 @@
 """Every vLLM symbol we use, in one place, and the one thing about its LoRA slots that must hold."""
 
 import argparse
+import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator
@@ -10,12 +11,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from serve import grouped_lora
+from serve import grouped_lora, quiet_ends
 from serve.engine_client import BASE, AdapterNotServed, Body, EngineUnavailable
+from serve.folding import FoldedLayer, FoldRefused, Folds
 
 log = logging.getLogger(__name__)
 
+_GROUPED = "grouped"
 _IDLE_SPIN_SECONDS = 0.005  # longer than the pause between two steps, shorter than anybody notices
+_FOLD_SECONDS = 0.015  # of one piece of a fold, for which every running reply waits
+_FOLD_REST = 2.0  # times as long as a piece took, before the next
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM admits as max_lora_rank
 
 
@@ -32,6 +37,7 @@ class EngineOptions:
     memory_share: float = 0.05
     kv_cache_bytes: int | None = 512 * 2**20
     spare_slots: int = 1
+    fold: bool = True
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of `AsyncEngineArgs`.
@@ -58,7 +64,7 @@ class EngineOptions:
         }
 
 
-class LoraSlots:
+class LoraSlots(Folds):
     """Mixed into vLLM's worker: keeps rows without an adapter safe from every adapter's weights, and an idle core free.
 
     Only the CPU kernels read the last slot for such rows; elsewhere there is nothing to check.
@@ -87,9 +93,11 @@ class LoraSlots:
             return "not needed: vLLM has kernels for this device"
         manager, _ = self._slots()
         try:
-            return grouped_lora.install(manager)
+            quiet_ends.install(manager)
+            self._foldable = [FoldedLayer(layer) for layer in grouped_lora.install(manager)]
         except Exception as error:  # noqa: BLE001 - a vLLM that changed is served by its own operation
             return f"{type(error).__name__}: {error}"
+        return _GROUPED
 
     def rest_when_idle(self) -> None:
         """Sleep right after the last step: for a second vLLM's worker spins instead, and a trainer needs that core."""
@@ -116,6 +124,7 @@ class VllmBackend:
     def __init__(self, llm: Any, chat: Any, models: Any) -> None:
         self._llm, self._chat, self._models = llm, chat, models
         self.max_model_len: int = models.model_config.max_model_len
+        self.folded: str | None = None
 
     async def chat(self, body: Body) -> tuple[dict[str, Any], AsyncGenerator[str, None] | None]:
         from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
@@ -147,7 +156,31 @@ class VllmBackend:
     async def remove(self, name: str) -> None:
         # vLLM's own unload forgets to tell the engine, so both are done here.
         if request := self._models.lora_requests.pop(name, None):
+            if self.folded == name:
+                await self.unfold()
             await self._llm.remove_lora(request.lora_int_id)
+
+    async def fold(self, name: str) -> None:
+        """Fold a loaded adapter piece by piece, in place of the one before. Raises FoldRefused."""
+        await self.unfold()
+        request, left = self._models.lora_requests.get(name), 1
+        while left and request is not None:
+            began = time.monotonic()
+            said = await self._llm.collective_rpc("fold_some", args=(request.lora_int_id, _FOLD_SECONDS))
+            left = max(left for left, _ in said)
+            if trouble := next((trouble for _, trouble in said if trouble), ""):
+                await self.unfold()
+                raise FoldRefused(trouble)
+            await asyncio.sleep(_FOLD_REST * (time.monotonic() - began))
+        if request is not None and self._models.lora_requests.get(name) is request:
+            self.folded = name
+        else:
+            await self.unfold()
+
+    async def unfold(self) -> None:
+        """Every adapter is answered with as before it was folded; at once, and exactly."""
+        self.folded = None
+        await self._llm.collective_rpc("unfold")
 
     async def sweep(self) -> list[int]:
         known = {request.lora_int_id for request in self._models.lora_requests.values()}
@@ -194,7 +227,7 @@ async def boot(options: EngineOptions) -> VllmBackend:
     await backend.check_slots()
     await llm.collective_rpc("rest_when_idle")
     for said in set(await llm.collective_rpc("group_lora_rows")):
-        log.log(logging.INFO if said == grouped_lora.GROUPED else logging.WARNING, "LoRA operation: %s", said)
+        log.log(logging.INFO if said == _GROUPED else logging.WARNING, "LoRA operation: %s", said)
     return backend
 
 

@@ -54,6 +54,7 @@ _DATE = re.compile(
 )
 _GLUE_BEFORE = re.compile(r".?[A-Za-z_]$|\d[.,]$", re.DOTALL)
 _GLUE_AFTER = re.compile(r"[A-Za-z_]")
+_COUNTED = ("원", "%", "개", "명")
 _MODEL = re.compile(r"\s?(?:모델|제품|model)")
 PASSPORT = re.compile(r"여권|passport|패스포트")
 _VERSION = re.compile(
@@ -111,19 +112,18 @@ def is_another(text: Text, start: int) -> bool:
     return last_letter in _ANOTHER_ENDS and bool(_ANOTHER.search(text.lower, first, start))
 
 
-def is_else(text: Text, match: re.Match[str]) -> bool:
+def is_else(text: Text, start: int, end: int) -> bool:
     """Whether this is a date, an amount, a part of something or the number of another thing."""
-    another = is_another(text, match.start()) or is_glued(text, match) or is_amount(text, match)
-    return another or bool(_DATE.match(match[0]))
+    another = is_another(text, start) or is_glued(text, start, end) or is_amount(text, end)
+    return another or bool(_DATE.match(text.plain, start, end))
 
 
-def is_amount(text: Text, match: re.Match[str]) -> bool:
-    return text.plain[match.end() : match.end() + 2].lstrip()[:1] in ("원", "%", "개", "명")
+def is_amount(text: Text, end: int) -> bool:
+    return text.plain[end : end + 2].lstrip()[:1] in _COUNTED
 
 
-def is_glued(text: Text, match: re.Match[str]) -> bool:
+def is_glued(text: Text, start: int, end: int) -> bool:
     """To a letter or a digit with a point: part of a model number, a name in code, or a fraction."""
-    start, end = match.span()
     return bool(_GLUE_BEFORE.match(text.plain, max(0, start - 2), start) or _GLUE_AFTER.match(text.plain, end))
 
 

@@ -35,16 +35,15 @@ class Text(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Digits that stand together from `first` to `last`; `start` and `end` take in a little around them.
+    """Digits that stand together from `first` to `last`, `bare` where nothing is between them.
 
-    `form` is the same with a 0 for each digit: what it can be is remembered by its form.
+    Its form, the same with a 0 for each digit, begins at `start`: at a bracket before them, or a digit and a comma.
     """
 
     first: int
     last: int
     start: int
-    end: int
-    form: str
+    bare: bool
 
 
 class Hit(NamedTuple):
@@ -62,10 +61,12 @@ _start = attrgetter("start")
 
 def without_overlaps(hits: Collection[Hit]) -> list[PersonalData]:
     """In the order of the text; the better rank wins, then the longer, then the earlier."""
+    if len(hits) == 1:
+        return [PersonalData(kind, start, end, certain) for kind, start, end, certain, _ in hits]
     kept: list[Hit] = []
-    for hit in hits if len(hits) == 1 else sorted(hits, key=lambda hit: (hit.rank, hit.start - hit.end, hit.start)):
+    for hit in sorted(hits, key=lambda hit: (hit.rank, hit.start - hit.end, hit.start)):
         # what is kept lies apart, so that only its neighbours can overlap: a text may hold very many
         at = bisect_left(kept, hit.start, key=_start) if kept else 0
         if (at == len(kept) or hit.end <= kept[at].start) and (at == 0 or kept[at - 1].end <= hit.start):
             kept.insert(at, hit)
-    return [PersonalData(*hit[:4]) for hit in kept]
+    return [PersonalData(kind, start, end, certain) for kind, start, end, certain, _ in kept]

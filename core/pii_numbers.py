@@ -1,33 +1,37 @@
 """Personal data that is a run of digits: found first as a run, then tried as each kind that its form allows."""
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from functools import lru_cache
+from typing import NamedTuple
 
-from core.pii_accounts import ACCOUNT_FORM, account, international_account
+from core.pii_accounts import ACCOUNT_DIGITS, ACCOUNT_FORM, account, international_account
 from core.pii_context import PASSPORT, is_another, is_bank_name, is_model, is_near, name_of
 from core.pii_identifiers import (
     BUSINESS_FORM,
     CARD_FORM,
+    CORPORATE_FORM,
     LICENCE_FORM,
+    OLD_LICENCE_FORM,
     RRN_FORM,
     SSN_FORM,
     business,
     card,
+    corporate,
     licence,
+    old_licence,
     rrn,
     ssn,
 )
 from core.pii_kinds import ALL, Hit, Run, Text
-from core.pii_phones import phone
+from core.pii_phones import PhoneForms, phone, phone_forms
 
 # Hangul is \w, so \b never stands between a number and the particle after it: boundaries are digits, here as below.
 _RUN = re.compile(r"[0-9](?=[0-9 \t\-.()/~_]{6})[0-9]*(?:[ \t\-.()/~_]{1,3}[0-9]+)*")
 _FEWEST_DIGITS = 7
 _DIGITS = re.compile(r"\d+")
 _ZEROS = str.maketrans("123456789", "000000000")
-_SEEN_BEFORE = 3  # +, ( and a space belong to a number
-_SEEN_BEYOND = 3  # less than what would reach into the next run
+_REMEMBERED = 64  # characters of a form; a longer one is made up, and would fill the memory
 # the commonest number of all, which nothing else looks like
 _MOBILE = re.compile(r"010[-. ]\d{4}[-. ]\d{4}")
 _PASSPORT = re.compile(  # what it begins with comes first: the search goes from one of these to the next
@@ -35,38 +39,41 @@ _PASSPORT = re.compile(  # what it begins with comes first: the search goes from
     r"(?![A-Za-z0-9])(?!-\d)"
 )
 
-Detector = Callable[[Text, Run], Iterator[Hit]]
-Possible = tuple[tuple[frozenset[str], int, Detector], ...]
+# what it says of a number of its form, from where to where, and whether there is a hyphen in all its gaps
+Judge = Callable[[Text, int, int, bool], Hit | None]
 _NEEDS_NO_NAME, _WORST = 11, 100
-_ANY_FORM = re.compile("")
-# kinds | the form that one has | the least digits that make one | the best rank it can have, ascending | who finds it
-_IN_RUNS: tuple[tuple[frozenset[str], re.Pattern[str], int, int, Detector], ...] = (
-    (frozenset({"rrn", "frn"}), RRN_FORM, 13, 10, rrn),
-    (frozenset({"card"}), CARD_FORM, 13, 11, card),
-    (frozenset({"driver_licence"}), LICENCE_FORM, 10, 13, licence),
-    (frozenset({"ssn"}), SSN_FORM, 9, 14, ssn),
-    (frozenset({"bank_account"}), ACCOUNT_FORM, 8, 20, account),
-    (frozenset({"business_number"}), BUSINESS_FORM, 10, 21, business),
-    (frozenset({"phone"}), _ANY_FORM, 7, 22, phone),
+_IMPLIED = 1, 20  # by the form
+# kinds | how one looks where each digit is a 0 | the digits of one | the best rank it can have, ascending | who judges
+_IN_RUNS: tuple[tuple[frozenset[str], re.Pattern[str], tuple[int, int], int, Judge], ...] = (
+    (frozenset({"rrn", "frn"}), RRN_FORM, _IMPLIED, 10, rrn),
+    (frozenset({"card"}), CARD_FORM, _IMPLIED, 11, card),
+    (frozenset({"driver_licence"}), LICENCE_FORM, _IMPLIED, 13, licence),
+    (frozenset({"driver_licence"}), OLD_LICENCE_FORM, _IMPLIED, 13, old_licence),
+    (frozenset({"ssn"}), SSN_FORM, _IMPLIED, 14, ssn),
+    (frozenset({"bank_account"}), ACCOUNT_FORM, ACCOUNT_DIGITS, 20, account),
+    (frozenset({"business_number"}), BUSINESS_FORM, _IMPLIED, 21, business),
+    (frozenset({"business_number"}), CORPORATE_FORM, _IMPLIED, 21, corporate),
 )
-# what a run of groups of these many digits can only be; of other shapes it may be anything, or several
-_BY_SHAPE: dict[tuple[int, ...], frozenset[Detector]] = {
-    shape: frozenset({account, *others})
-    for shape, others in (
-        ((6, 7), {rrn, business}),
-        ((4, 4, 4, 4), {card}),
-        ((4, 6, 5), {card}),
-        ((2, 2, 6, 2), {licence}),
-        ((3, 2, 4), {ssn, phone}),
-        ((3, 2, 5), {business, phone}),
-        ((3, 4, 4), {phone}),
-        ((3, 3, 4), {phone}),
-        ((2, 4, 4), {phone}),
-        ((2, 3, 4), {phone}),
-        ((2, 2, 4, 4), {phone}),
-        ((1, 3, 3, 4), {phone}),
-    )
-}
+_PHONE_BEST = 22
+# groups of so many digits are of a kind above, or nothing
+_NO_PHONES = frozenset({(6, 7), (4, 4, 4, 4), (4, 6, 5), (2, 2, 6, 2)})
+
+
+class _Try(NamedTuple):
+    """One kind that a run of some form can be, and where in it: start, end, whether all gaps have a hyphen."""
+
+    kinds: frozenset[str]
+    best: int
+    judge: Judge
+    places: tuple[tuple[int, int, bool], ...]
+
+
+class _Form(NamedTuple):
+    """All that runs of one form can be; worked out once."""
+
+    bare: bool
+    tries: tuple[_Try, ...]
+    phones: PhoneForms | None
 
 
 def numbers(text: Text, kinds: Collection[str]) -> list[Hit]:
@@ -74,29 +81,34 @@ def numbers(text: Text, kinds: Collection[str]) -> list[Hit]:
     hits: list[Hit] = []
     plain, phones = text.plain, "phone" in kinds
     for found in _RUN.finditer(plain):
-        number, (first, last) = found[0], found.span()
+        first, last = found.span()
         if last - first < _FEWEST_DIGITS:
             continue
+        number = found[0]
         if phones and number.startswith("010") and _MOBILE.fullmatch(number) and not is_bank_name(text, first):
             hits.append(Hit("phone", first, last, True, 22))
             continue
-        form = number.translate(_ZEROS)
-        possible = _possible(form)
-        if possible:
-            start, end = max(first - _SEEN_BEFORE, 0), min(last + _SEEN_BEYOND, len(plain))
-            _in_run(text, Run(first, last, start, end, form), possible, kinds, hits)
+        start, before = first, plain[first - 1 : first]
+        if before == "(":
+            start, number = first - 1, f"({number}"
+        elif before == "," and plain[first - 2 : first - 1].isdecimal():
+            start, number = first - 2, f"0,{number}"
+        written = number.translate(_ZEROS)
+        form = _form(written) if len(written) <= _REMEMBERED else _worked_out(written)
+        if form:
+            _in_run(text, Run(first, last, start, form.bare), form, kinds, hits)
     return hits
 
 
-def _in_run(text: Text, run: Run, possible: Possible, kinds: Collection[str], hits: list[Hit]) -> None:
-    first, last, start, _, form = run
-    whole, maybe_formless = _WORST, form.isdecimal()
-    if text.plain[start:first].rstrip()[-1:].isupper() and "bank_account" in kinds:
+def _in_run(text: Text, run: Run, form: _Form, kinds: Collection[str], hits: list[Hit]) -> None:
+    first, last, start, maybe_formless = run
+    whole = _WORST
+    if text.plain[max(first - 3, 0) : first].rstrip()[-1:].isupper() and "bank_account" in kinds:
         for hit in international_account(text, run):
             hits.append(hit)
             if hit.start <= first and last <= hit.end:
                 return
-    for theirs, best, detector in possible:
+    for theirs, best, judge, places in form.tries:
         if whole < best:
             return
         if maybe_formless and best > _NEEDS_NO_NAME:
@@ -104,23 +116,39 @@ def _in_run(text: Text, run: Run, possible: Possible, kinds: Collection[str], hi
                 return
             maybe_formless = False
         if kinds is ALL or not theirs.isdisjoint(kinds):
-            for hit in detector(text, run):
-                hits.append(hit)
-                if hit.start <= first and last <= hit.end and hit.rank < whole:
-                    whole = hit.rank
+            for begin, end, hyphens in places:
+                found = judge(text, start + begin, start + end, hyphens)
+                if found:
+                    hits.append(found)
+                    if found.start <= first and last <= found.end and found.rank < whole:
+                        whole = found.rank
+    if form.phones and whole >= _PHONE_BEST and "phone" in kinds and not (maybe_formless and _formless(text, run)):
+        hits.extend(phone(text, run, form.phones))
 
 
 @lru_cache(maxsize=4096)
-def _possible(form: str) -> Possible:
-    """Which of the detectors are worth asking about runs of this form."""
-    only = _BY_SHAPE.get(tuple(map(len, _DIGITS.findall(form))))
-    digits = form.count("0")
-    if digits < _FEWEST_DIGITS:
-        return ()
+def _form(written: str) -> _Form | None:
+    return _worked_out(written)
+
+
+def _worked_out(written: str) -> _Form | None:
+    """What runs of this form can be; None where there are too few digits for anything."""
+    run = written.removeprefix("(").removeprefix("0,")
+    if run.count("0") < _FEWEST_DIGITS:
+        return None
+    tries = (
+        _Try(theirs, best, judge, _places(looks, digits, written)) for theirs, looks, digits, best, judge in _IN_RUNS
+    )
+    never = tuple(map(len, _DIGITS.findall(run))) in _NO_PHONES
+    return _Form(run.isdecimal(), tuple(one for one in tries if one.places), None if never else phone_forms(written))
+
+
+def _places(looks: re.Pattern[str], digits: tuple[int, int], written: str) -> tuple[tuple[int, int, bool], ...]:
+    fewest, most = digits
     return tuple(
-        (theirs, best, detector)
-        for theirs, has_form, least, best, detector in _IN_RUNS
-        if digits >= least and (only is None or detector in only) and has_form.search(form)
+        (*match.span(), all(gap and "-" in gap for gap in match.groups()))
+        for match in looks.finditer(written)
+        if fewest <= match[0].count("0") <= most
     )
 
 

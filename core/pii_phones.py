@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import NamedTuple
 
 from core.pii_checks import digits_of
@@ -28,16 +27,16 @@ _TRUNK = re.compile(  # United Kingdom and Japan as typed at home
     r"(?<!\d)(?<!\d-)(?:07\d{3} ?\d{3} ?\d{3}|020[ \-]\d{4}[ \-]\d{4}|01\d{2,3}[ \-]\d{3}[ \-]?\d{3,4}"
     r"|0[789]0-\d{4}-\d{4}|0[36]-\d{4}-\d{4})(?!\d)(?!-\d)"
 )
-_NAMED = re.compile(r"(?<!\d)(?<!\d-)(?:\d{7,15}|\(?\d{2,5}(?:[\-.)]{0,2} ?\d{2,5}){1,4})(?!\d)")
 _IN_HEX = re.compile(r"\d[a-f]$")
 
 
-class _Forms(NamedTuple):
-    """What a run can be by the form of it, where each digit is a 0."""
+class PhoneForms(NamedTuple):
+    """What a run can be by its form, where each digit is a 0; and where from its start one could be if it is named."""
 
     korean: bool
     american: bool
     at_home: bool
+    named: tuple[tuple[int, int], ...]
 
 
 _KOREAN_FORM = re.compile(rf"0{_PHONE_GAP}0{{3,4}}{_PHONE_GAP}0{{4}}(?!0)")
@@ -45,50 +44,49 @@ _AMERICAN_FORM = re.compile(r"000[)\-. ]{1,3}000[\-. ]0000(?!0)")
 _TRUNK_FORM = re.compile(
     r"(?<!0)(?:0{11}|0{5} ?000 ?000|000[ \-]0000[ \-]0000|0{4,5}[ \-]000[ \-]?0{3,4}|00-0000-0000)(?!0)"
 )
+_NAMED_FORM = re.compile(r"(?<!0)(?<!0-)(?:0{7,15}|\(?0{2,5}(?:[\-.)]{0,2} ?0{2,5}){1,4})(?!0)")
 
 
-@lru_cache(maxsize=4096)
-def _forms(form: str) -> _Forms:
-    return _Forms(*(bool(one.search(form)) for one in (_KOREAN_FORM, _AMERICAN_FORM, _TRUNK_FORM)))
+def phone_forms(written: str) -> PhoneForms:
+    named = (match.span() for match in _NAMED_FORM.finditer(written) if 7 <= match[0].count("0") <= 15)
+    return PhoneForms(*(bool(one.search(written)) for one in (_KOREAN_FORM, _AMERICAN_FORM, _TRUNK_FORM)), tuple(named))
 
 
-def phone(text: Text, run: Run) -> Iterator[Hit]:
-    possible = _forms(run.form)
-    number = text.plain[run.first : run.last]
-    if possible.korean and ("0" in number or "82" in number):
-        for match in _KOREAN.finditer(text.plain, run.start, run.end):
+def phone(text: Text, run: Run, possible: PhoneForms) -> Iterator[Hit]:
+    plain = text.plain
+    start, end = max(run.first - _BEYOND, 0), min(run.last + _BEYOND, len(plain))
+    around = plain[start:end]
+    if possible.korean and ("0" in around or "82" in around):
+        for match in _KOREAN.finditer(plain, start, end):
             bare = match[0].isdecimal()
-            in_code = _IN_HEX.match(text.plain, max(0, match.start() - 2), match.start())
-            if not in_code and not (bare and (is_glued(text, match) or is_another(text, match.start()))):
+            in_code = _IN_HEX.match(plain, max(0, match.start() - 2), match.start())
+            if not in_code and not (bare and (is_glued(text, *match.span()) or is_another(text, match.start()))):
                 yield Hit("phone", *match.span(), True, 22 if match["area"][0] == "1" else 25)
-                if run.end - match.end() <= _BEYOND:
+                if end - match.end() <= _BEYOND:
                     return
     if possible.american:
-        yield from _american(text, run)
-    yield from _abroad(text, run, possible.at_home)
-    if run.form.isdecimal() and name_of(text, run.first, run.last) != "phone":
+        yield from _american(text, start, end)
+    from_far = "+" in around or ("00" in around and not run.bare)
+    if from_far or (possible.at_home and "0" in around):
+        yield from _abroad(text, start, end, from_far, possible.at_home)
+    if run.bare and name_of(text, run.first, run.last) != "phone":
         return
-    for match in _NAMED.finditer(text.plain, run.start, run.end):
-        named = name_of(text, *match.span()) == "phone"
-        if named and 7 <= len(digits_of(match[0])) <= 15 and not is_else(text, match):
-            yield Hit("phone", *match.span(), False, 27)
+    for first, last in possible.named:
+        first, last = run.start + first, run.start + last
+        if name_of(text, first, last) == "phone" and not is_else(text, first, last):
+            yield Hit("phone", first, last, False, 27)
 
 
-def _american(text: Text, run: Run) -> Iterator[Hit]:
-    for match in _AMERICAN.finditer(text.plain, run.start, run.end):
+def _american(text: Text, start: int, end: int) -> Iterator[Hit]:
+    for match in _AMERICAN.finditer(text.plain, start, end):
         if (match[1] or "-") != " " or "+" in match[0] or name_of(text, *match.span()) == "phone":
             yield Hit("phone", *match.span(), True, 25)
 
 
-def _abroad(text: Text, run: Run, at_home: bool) -> Iterator[Hit]:
-    around = text.plain[run.start : run.end]
-    from_far = "+" in around or ("00" in around and not run.form.isdecimal())
-    at_home = at_home and "0" in around
-    if not from_far and not at_home:
-        return
+def _abroad(text: Text, start: int, end: int, from_far: bool, at_home: bool) -> Iterator[Hit]:
     for pattern, possible in ((_TRUNK, at_home), (_ABROAD, from_far)):
-        for match in pattern.finditer(text.plain, run.start, run.end) if possible else ():
-            another = "+" not in match[0] and (is_glued(text, match) or is_another(text, match.start()))
+        for match in pattern.finditer(text.plain, start, end) if possible else ():
+            another = "+" not in match[0] and (is_glued(text, *match.span()) or is_another(text, match.start()))
             number = _without_what_follows(match[0]) if "+" in match[0] else match[0]
             if 8 <= len(digits_of(number)) <= 16 and not another:
                 yield Hit("phone", match.start(), match.start() + len(number), True, 25)

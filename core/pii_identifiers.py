@@ -7,12 +7,12 @@ from core.pii_context import is_another, is_bank_name, is_glued, name_before, na
 from core.pii_kinds import Hit, Text
 
 _GAP = r"[ \t]{0,2}[-./~_]?[ \t]{0,2}"
-_BIRTH = r"(\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
+_DAY = r"(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"
 _HIDDEN = r"[*xX●○•◦■□#]"
 
-_BIRTHDAY = re.compile(_BIRTH)
+_BIRTHDAY = re.compile(rf"\d\d{_DAY}")
 _HIDDEN_RRN = re.compile(
-    rf"(?<!\d)(?<!\d-){_BIRTH}{_GAP}(?=(?:\d|{_HIDDEN}){{7}}(?!\d|{_HIDDEN}))(\d)?\d{{0,5}}{_HIDDEN}+"
+    rf"\d(?<!\d\d)(?<!\d-\d)\d{_DAY}{_GAP}(?=(?:\d|{_HIDDEN}){{7}}(?!\d|{_HIDDEN}))(\d)?\d{{0,5}}{_HIDDEN}+"
 )
 _HIDDEN_TWICE = re.compile(r"([*x●○•◦■□#])\1")
 _PROVINCE = re.compile(
@@ -39,7 +39,7 @@ def hidden_rrn(text: Text) -> list[Hit]:
     if not _HIDDEN_TWICE.search(text.lower):
         return []
     return [
-        Hit("frn" if (match[4] or "0") in "5678" else "rrn", *match.span(), False, 10)
+        Hit("frn" if (match[3] or "0") in "5678" else "rrn", *match.span(), False, 10)
         for match in _HIDDEN_RRN.finditer(text.plain)
     ]
 
@@ -59,7 +59,7 @@ def rrn(text: Text, start: int, end: int, hyphens: bool) -> Hit | None:
 
 def _stands_alone(text: Text, start: int, end: int, birthday: re.Match[str]) -> bool:
     """Thirteen bare digits: a day that exists, no letter or decimal point beside them, no word for another number."""
-    day = day_exists(int(birthday[2]), int(birthday[3]))
+    day = day_exists(int(birthday[1]), int(birthday[2]))
     return day and not is_glued(text, start, end) and not is_another(text, start)
 
 

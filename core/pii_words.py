@@ -19,11 +19,11 @@ _DOTTED = re.compile(r"\.\d{1,3}\.\d{1,3}\.\d")
 _IPV4 = re.compile(rf"(?<![\dA-Za-z])(?<!\d\.)(?:{_OCTET}\.){{3}}{_OCTET}(?!\d)(?!\.\d)")
 # of nobody: unspecified, loopback, masks, broadcast
 _NOBODYS = re.compile(r"(?:0|127|255)\.|(?:\d+\.){3}255$")
-_IPV6 = re.compile(
-    r"(?<![A-Za-z0-9:.])(?=[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:)(?:"
-    r"(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}"
-    r"|(?:[0-9A-Fa-f]{1,4}:){1,6}:(?:[0-9A-Fa-f]{1,4}:){0,5}[0-9A-Fa-f]{1,4}"
-    r"|(?:[0-9A-Fa-f]{1,4}:){1,7}:)(?![A-Za-z0-9:])"
+_IPV6 = re.compile(  # the first group comes first: the search goes from one to the next
+    r"[0-9A-Fa-f](?<![A-Za-z0-9:.].)[0-9A-Fa-f]{0,3}:(?:"
+    r"(?:[0-9A-Fa-f]{1,4}:){6}[0-9A-Fa-f]{1,4}"
+    r"|(?:[0-9A-Fa-f]{1,4}:){0,5}:(?:[0-9A-Fa-f]{1,4}:){0,5}[0-9A-Fa-f]{1,4}"
+    r"|(?:[0-9A-Fa-f]{1,4}:){0,6}:)(?![A-Za-z0-9:])"
 )
 
 

@@ -1,7 +1,7 @@
 """The kinds of personal data, and one place where some was found."""
 
 from bisect import bisect_left
-from collections.abc import Collection
+from itertools import pairwise
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -59,14 +59,19 @@ class Hit(NamedTuple):
 _start = attrgetter("start")
 
 
-def without_overlaps(hits: Collection[Hit]) -> list[PersonalData]:
+def without_overlaps(hits: list[Hit]) -> list[PersonalData]:
     """In the order of the text; the better rank wins, then the longer, then the earlier."""
-    if len(hits) == 1:
-        return [PersonalData(kind, start, end, certain) for kind, start, end, certain, _ in hits]
+    kept = sorted(hits, key=_start) if len(hits) > 1 else hits
+    if any(one.end > other.start for one, other in pairwise(kept)):
+        kept = _outranking(hits)
+    return [PersonalData(kind, start, end, certain) for kind, start, end, certain, _ in kept]
+
+
+def _outranking(hits: list[Hit]) -> list[Hit]:
     kept: list[Hit] = []
     for hit in sorted(hits, key=lambda hit: (hit.rank, hit.start - hit.end, hit.start)):
         # what is kept lies apart, so that only its neighbours can overlap: a text may hold very many
         at = bisect_left(kept, hit.start, key=_start) if kept else 0
         if (at == len(kept) or hit.end <= kept[at].start) and (at == 0 or kept[at - 1].end <= hit.start):
             kept.insert(at, hit)
-    return [PersonalData(kind, start, end, certain) for kind, start, end, certain, _ in kept]
+    return kept

@@ -40,7 +40,20 @@ _NAME = re.compile(
     r"passw(?:or)?d|passphrase|pwd|비밀번호|비번|암호|token|secret|credentials?|토큰|시크릿(?:\s?키)?|key|키"
 )
 _KEYS, _PASSWORDS = ("key", "키"), ("p", "비", "암")
-_KEY_TO = re.compile(r"(?:api|secret|access|private|signing|encryption|auth|account|master|인증|비밀|접근)[_\- ]?$")
+_KEY_TO = (
+    "api",
+    "secret",
+    "access",
+    "private",
+    "signing",
+    "encryption",
+    "auth",
+    "account",
+    "master",
+    "인증",
+    "비밀",
+    "접근",
+)
 _KEY_TO_LENGTH = 12
 _SOME = r"[\"'`]?(?P<value>[^\s\"'`,;<>{}()\[\]|]{6,512})"
 # behind any name: api_key = "..."; in a list or a table, where only long ones count; right behind 비밀번호
@@ -108,7 +121,7 @@ def _private_keys(plain: str) -> Iterator[Hit]:
 def _assigned(text: Text, name: re.Match[str]) -> Hit | None:
     """The secret that this name is given."""
     start, end = name.span()
-    if name[0] in _KEYS and not _KEY_TO.search(text.lower, max(0, start - _KEY_TO_LENGTH), start):
+    if name[0] in _KEYS and not _is_key_to(text.lower[max(0, start - _KEY_TO_LENGTH) : start]):
         return None
     password = name[0].startswith(_PASSWORDS)
     for pattern in (_GIVEN, _RIGHT_BEHIND if password else _LISTED):
@@ -119,6 +132,10 @@ def _assigned(text: Text, name: re.Match[str]) -> Hit | None:
             if _looks_secret(value, password) and (pattern is not _LISTED or len(value) >= _LISTED_LEAST):
                 return Hit("secret", given.start("value"), given.start("value") + len(value), False, 2)
     return None
+
+
+def _is_key_to(before: str) -> bool:
+    return before.endswith(_KEY_TO) or (before[-1:] in ("_", "-", " ") and before[:-1].endswith(_KEY_TO))
 
 
 def _looks_secret(value: str, password: bool) -> bool:

@@ -1,13 +1,17 @@
 """E-mail and IP addresses."""
 
 import re
+import string
+from collections.abc import Iterator
 
 from core.pii_context import is_version
 from core.pii_kinds import Hit, Text
 
 # ASCII only, so that a name ends where the particle begins: kim@example.com으로
 _DOMAIN = r"(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}"
-_EMAIL = re.compile(rf"(?<![A-Za-z0-9._%+\-])[A-Za-z0-9_][A-Za-z0-9._%+\-]{{0,63}}@{_DOMAIN}(?![A-Za-z0-9])")
+_HOST = re.compile(rf"{_DOMAIN}(?![A-Za-z0-9])")
+_MAILBOX = f"{string.ascii_letters}{string.digits}_.%+-"
+_LONGEST_MAILBOX = 64
 _SPELLED = re.compile(
     r"(?<![A-Za-z0-9._%+\-])[A-Za-z0-9._%+\-]{1,64} ?(?:[\[(]\s?at\s?[\])]|골뱅이) ?"
     r"(?:[A-Za-z0-9\-]{1,63} ?(?:\.|[\[(]\s?dot\s?[\])]|닷|점) ?){1,4}[A-Za-z]{2,24}(?![A-Za-z0-9])",
@@ -31,12 +35,26 @@ def emails(text: Text) -> list[Hit]:
     plain = text.plain
     if "@" not in plain:
         return []
-    found = [match for match in _EMAIL.finditer(plain) if not _FILES.search(match[0])]
     return [
-        Hit("email", *match.span(), True, 3)
-        for match in found
-        if not (match[0].startswith("git@") and plain.startswith(":", match.end()))
+        Hit("email", start, end, True, 3)
+        for start, end in _addresses(plain)
+        if not _FILES.search(plain, start, end)
+        and not (plain.startswith("git@", start) and plain[end : end + 1] == ":")
     ]
+
+
+def _addresses(plain: str) -> Iterator[tuple[int, int]]:
+    """From each @ to where its mailbox begins and its host ends."""
+    reached, at = 0, plain.find("@")
+    while at >= 0:
+        host = _HOST.match(plain, at + 1)
+        if host:
+            before = plain[max(reached, at - _LONGEST_MAILBOX - 1) : at]
+            mailbox = before[len(before.rstrip(_MAILBOX)) :]
+            if 1 <= len(mailbox) <= _LONGEST_MAILBOX and mailbox[0] not in ".%+-":
+                reached = host.end()
+                yield at - len(mailbox), reached
+        at = plain.find("@", at + 1)
 
 
 def spelled_emails(text: Text) -> list[Hit]:

@@ -7,13 +7,12 @@ from core.pii_kinds import Text
 # Group | the words that name this kind, in lower case; Korean ones in groups with a 1. Where none can begin, which is
 # nearly everywhere, the first letter says so at once: Latin words begin after no letter, so a smartphone names nothing.
 _NAME = (
-    r"(?:(?=[주민외등법운면여패사카결세전연휴핸폰팩번문계예입송이은뱅새우통환메비])(?:"
+    r"(?=[주민외등법운면여패사카결세전연휴핸폰팩번문계예입송이은뱅새우통환메비a-fhilmprstvw](?<![a-z][a-z]))(?:(?=[가-힣])(?:"
     r"(?P<rrn1>주민|민증|외국인\s?등록|등록\s?증)|(?P<corporate1>법인\s?(?:등록)?\s?번호)|(?P<driver_licence1>운전|면허)"
     r"|(?P<passport1>여권|패스포트)|(?P<ssn1>사회보장)|(?P<card1>카드|결제)|(?P<business_number1>사업자|세금계산서)"
     r"|(?P<phone1>전화|연락|휴대|핸드폰|폰\s?번호|팩스|번호로|카톡|문자)"
     r"|(?P<bank_account1>계좌|예금주|입금|송금|이체|은행|뱅크|새마을금고|우체국|통장|환불)|(?P<other1>메일|주소|비밀번호))"
-    r"|(?=[a-fhilmprstvw](?<![a-z].))(?:"
-    r"(?P<rrn>resident|\brrn\b|\balien|foreigner|\barc\b)|(?P<corporate>corporate registration)"
+    r"|(?:(?P<rrn>resident|\brrn\b|\balien|foreigner|\barc\b)|(?P<corporate>corporate registration)"
     r"|(?P<driver_licence>driver|driving|licen[cs]e|\bdl\b)|(?P<passport>passport)|(?P<ssn>social|\bssn\b)"
     r"|(?P<card>(?:master|credit|debit)?card|visa|amex|payment|charge)"
     r"|(?P<business_number>business[ _](?:registration|reg|number|no)|\bbrn\b)"

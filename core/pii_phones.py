@@ -8,7 +8,8 @@ from core.pii_checks import digits_of
 from core.pii_context import is_another, is_else, is_glued, name_of
 from core.pii_kinds import Hit, Run, Text
 
-_BEYOND = 3  # of what is looked at behind a run
+_BEYOND = 3  # of what is looked at beside a run
+_BEGINS_BARE = "08"  # a number in Korea or the trunk of another country; 82 is Korea
 _PHONE_GAP = r"[ \t]{0,2}[-.)/~_]?[ \t]{0,2}"
 _KOREAN = re.compile(
     r"(?<!\d)(?<!\d[-.])(?:(?:(?:\+ ?|00)82|82(?=[ \-.(]|10\d{8}(?!\d)))[ \-.)]{0,2}(?:\(0\)[ \-]?|\(?0)?|\(?0)"
@@ -52,29 +53,38 @@ def phone_forms(written: str) -> PhoneForms:
     return PhoneForms(*(bool(one.search(written)) for one in (_KOREAN_FORM, _AMERICAN_FORM, _TRUNK_FORM)), tuple(named))
 
 
-def phone(text: Text, run: Run, possible: PhoneForms) -> Iterator[Hit]:
-    plain = text.plain
+def phone(text: Text, run: Run, possible: PhoneForms) -> list[Hit]:
+    plain, hits = text.plain, []
     start, end = max(run.first - _BEYOND, 0), min(run.last + _BEYOND, len(plain))
-    around = plain[start:end]
-    if possible.korean and ("0" in around or "82" in around):
-        for match in _KOREAN.finditer(plain, start, end):
-            bare = match[0].isdecimal()
-            in_code = _IN_HEX.match(plain, max(0, match.start() - 2), match.start())
-            if not in_code and not (bare and (is_glued(text, *match.span()) or is_another(text, match.start()))):
-                yield Hit("phone", *match.span(), True, 22 if match["area"][0] == "1" else 25)
-                if end - match.end() <= _BEYOND:
-                    return
+    if not run.bare or plain[run.first] in _BEGINS_BARE:
+        if possible.korean:
+            for match in _KOREAN.finditer(plain, start, end):
+                if not _is_part(text, match):
+                    hits.append(Hit("phone", *match.span(), True, 22 if match["area"][0] == "1" else 25))
+                    if end - match.end() <= _BEYOND:
+                        return hits
+        if possible.at_home:
+            hits.extend(_abroad(text, _TRUNK, start, end))
     if possible.american:
-        yield from _american(text, start, end)
-    from_far = "+" in around or ("00" in around and not run.bare)
-    if from_far or (possible.at_home and "0" in around):
-        yield from _abroad(text, start, end, from_far, possible.at_home)
+        hits.extend(_american(text, start, end))
+    around = plain[start:end]
+    if "+" in around or (not run.bare and "00" in around):
+        hits.extend(_abroad(text, _ABROAD, start, end))
     if run.bare and name_of(text, run.first, run.last) != "phone":
-        return
-    for first, last in possible.named:
-        first, last = run.start + first, run.start + last
+        return hits
+    for begin, behind in possible.named:
+        first, last = run.start + begin, run.start + behind
         if name_of(text, first, last) == "phone" and not is_else(text, first, last):
-            yield Hit("phone", first, last, False, 27)
+            hits.append(Hit("phone", first, last, False, 27))
+    return hits
+
+
+def _is_part(text: Text, match: re.Match[str]) -> bool:
+    """Of a code in hexadecimal; or, without anything between its digits, of what is no number or another one."""
+    start, end = match.span()
+    if _IN_HEX.match(text.plain, max(0, start - 2), start):
+        return True
+    return match[0].isdecimal() and (is_glued(text, start, end) or is_another(text, start))
 
 
 def _american(text: Text, start: int, end: int) -> Iterator[Hit]:
@@ -83,13 +93,12 @@ def _american(text: Text, start: int, end: int) -> Iterator[Hit]:
             yield Hit("phone", *match.span(), True, 25)
 
 
-def _abroad(text: Text, start: int, end: int, from_far: bool, at_home: bool) -> Iterator[Hit]:
-    for pattern, possible in ((_TRUNK, at_home), (_ABROAD, from_far)):
-        for match in pattern.finditer(text.plain, start, end) if possible else ():
-            another = "+" not in match[0] and (is_glued(text, *match.span()) or is_another(text, match.start()))
-            number = _without_what_follows(match[0]) if "+" in match[0] else match[0]
-            if 8 <= len(digits_of(number)) <= 16 and not another:
-                yield Hit("phone", match.start(), match.start() + len(number), True, 25)
+def _abroad(text: Text, pattern: re.Pattern[str], start: int, end: int) -> Iterator[Hit]:
+    for match in pattern.finditer(text.plain, start, end):
+        another = "+" not in match[0] and (is_glued(text, *match.span()) or is_another(text, match.start()))
+        number = _without_what_follows(match[0]) if "+" in match[0] else match[0]
+        if 8 <= len(digits_of(number)) <= 16 and not another:
+            yield Hit("phone", match.start(), match.start() + len(number), True, 25)
 
 
 def _without_what_follows(number: str) -> str:

@@ -49,8 +49,9 @@ _NAMED_FORM = re.compile(r"(?<!0)(?<!0-)(?:0{7,15}|\(?0{2,5}(?:[\-.)]{0,2} ?0{2,
 
 
 def phone_forms(written: str) -> PhoneForms:
-    named = (match.span() for match in _NAMED_FORM.finditer(written) if 7 <= match[0].count("0") <= 15)
-    return PhoneForms(*(bool(one.search(written)) for one in (_KOREAN_FORM, _AMERICAN_FORM, _TRUNK_FORM)), tuple(named))
+    named = tuple(match.span() for match in _NAMED_FORM.finditer(written) if 7 <= match[0].count("0") <= 15)
+    korean, american, at_home = (bool(form.search(written)) for form in (_KOREAN_FORM, _AMERICAN_FORM, _TRUNK_FORM))
+    return PhoneForms(korean, american, at_home, named)
 
 
 def phone(text: Text, run: Run, possible: PhoneForms) -> list[Hit]:

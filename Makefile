@@ -1,7 +1,7 @@
 # Every target sets up first what it needs; what is set up already costs a second.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-fast bench lint fix backup restore export-data
+.PHONY: help setup demo up down test test-fast bench lint fix backup restore export-data serve-yaml
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUN := .venv/bin/python
@@ -53,6 +53,9 @@ restore: setup ## The state folder from a backup: make restore FILE=...
 
 export-data: setup ## Conversations for other tools: make export-data FORMAT=dpo FILE=...
 	@exec $(RUN) -m deploy.export $(FORMAT) $(FILE)
+
+serve-yaml: setup ## What a Ray cluster or KubeRay runs: make serve-yaml FILE=serve.yaml GPUS=2
+	@exec $(RUN) -m deploy.cluster_file $(FILE) $(if $(GPUS),--gpus $(GPUS))
 
 .PHONY: dev
 dev:

@@ -164,9 +164,6 @@ class Settings(BaseSettings):
     engine_kv_cache_bytes: int = Field(
         default=512 * MIB, ge=64 * MIB, le=2**40, description="Memory for the attention cache on CPU, in bytes"
     )
-    engine_gpu_fraction: float = Field(
-        default=0.45, gt=0, le=0.95, description="Share of the GPU's memory the engine takes"
-    )
     engine_context_tokens: int = Field(
         default=2048, ge=256, le=1_048_576, description="Longest prompt and reply together"
     )
@@ -177,13 +174,44 @@ class Settings(BaseSettings):
     engine_adapters: int = Field(
         default=3, ge=2, le=64, description="Versions held in the engine at once: the champion, the one before, arms"
     )
-    engine_replicas: int = Field(
-        default=1, ge=1, le=64, description="Engines beside each other, each with every adapter"
-    )
     engine_fold_champion: bool = Field(
         default=True,
         description="On a CPU, keep the version with most of the traffic added into a second copy of the linear "
         "weights, so that it answers as fast as the base; takes as much memory as they do",
+    )
+
+    # --- where everything runs
+    engine_replicas: int = Field(
+        default=1, ge=1, le=64, description="Engines beside each other, each with every adapter; the least of them"
+    )
+    engine_max_replicas: int = Field(
+        default=0, ge=0, le=64, description="Most engines where their number follows the load; 0: it stays"
+    )
+    engine_target_requests: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Requests each engine should be busy with where their number follows the load; empty: as "
+        "ENGINE_MAX_SEQUENCES",
+    )
+    engine_gpu_fraction: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Share of a GPU that each engine takes; empty: 0.45 where there is a GPU; 0: it runs on the CPU",
+    )
+    engine_gpu_memory: float | None = Field(
+        default=None,
+        gt=0,
+        le=0.95,
+        description="Share of the GPU's memory that each engine takes, at most its share of the GPU; empty: as much",
+    )
+    second_engine_gpu_fraction: float = Field(
+        default=0, ge=0, le=1, description="Share of a GPU of one more engine, of another size; 0: none"
+    )
+    agent_gpu_fraction: float = Field(default=0, ge=0, le=1, description="Share of a GPU that the agent takes")
+    rest_gpu_fraction: float = Field(
+        default=0, ge=0, le=1, description="Share of a GPU where Ray places nothing: for the trainer, say"
     )
 
     # --- bounds of what clients send
@@ -284,6 +312,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"HOST={self.host} is reachable from outside while ENABLE_AUTH=false: "
                 "set ENABLE_AUTH=true with API_KEY and ADMIN_API_KEY, or HOST=127.0.0.1"
+            )
+        if 0 < self.engine_max_replicas < self.engine_replicas:
+            raise ValueError(
+                f"ENGINE_MAX_REPLICAS={self.engine_max_replicas} is less than ENGINE_REPLICAS={self.engine_replicas}: "
+                "raise it, or set 0 for a number that stays"
             )
         if self.answer_with == "teacher" and not self.has_teacher:
             raise ValueError(

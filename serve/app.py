@@ -13,6 +13,7 @@ from resources import preflight
 from resources.settings import ROOT, Settings, SettingsError, read_settings
 from resources.store import SchemaTooNew, StoreUnavailable, open_store
 from serve.logs import configure_logs
+from serve.placement import PlacementRefused
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -36,7 +37,11 @@ def main() -> int:
     except (SettingsError, preflight.PreflightFailed, SchemaTooNew) as error:
         sys.stderr.write(f"{error}\n")
         return preflight.EXIT_STATUS
-    serving = start(settings)
+    try:
+        serving = start(settings)
+    except PlacementRefused as error:
+        sys.stderr.write(f"{error}\n")
+        return preflight.EXIT_STATUS
     _heed_signals(ending)  # Ray put a handler of its own in front, which prints a stack
     try:
         return _serve_until(ending, serving, began)
@@ -47,17 +52,29 @@ def main() -> int:
 
 def start(settings: Settings) -> "Serving":
     """Begin to start everything on this machine and return at once; `Serving.ready` tells when it is up."""
-    os.environ.update(_environment(settings))
+    os.environ.update(environment(settings))
     from serve.cluster import launch  # Ray reads its environment while it is imported
 
     return launch(settings)
 
 
 def build(arguments: dict[str, Any]) -> "Application":
-    """For `serve run serve.app:build name=value`: settings by argument, the rest as always."""
+    """For `serve run serve.app:build name=value` and the file of a cluster: settings by argument, the rest as always.
+
+    `gpus` among them is how many there will be, where nodes are started as they are needed.
+    """
     from serve.cluster import application
 
-    return application(read_settings(**arguments))
+    gpus = arguments.get("gpus")
+    chosen = {name: value for name, value in arguments.items() if name != "gpus"}
+    return application(read_settings(**chosen), None if gpus is None else float(gpus))
+
+
+def __getattr__(name: str) -> "Application":
+    """`serve build serve.app:app` asks for an application that is there; it is made when it is asked for."""
+    if name == "app":
+        return build({})
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _heed_signals(ending: threading.Event) -> None:
@@ -73,7 +90,7 @@ def _migrate(settings: Settings) -> None:
         log.warning("starting without the store: %s", error)
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def environment(settings: Settings) -> dict[str, str]:
     """What every process of the stack gets: ours to import, nothing told to anyone, no download, no orphan."""
     chosen = {
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),

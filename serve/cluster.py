@@ -1,6 +1,7 @@
 """Everything of Ray: the local cluster, the deployments on it, and how they end."""
 
 import logging
+import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from ray.serve.schema import LoggingConfig
 from resources import base_model
 from resources.settings import Settings
 from serve.ingress import build_ingress
+from serve.placement import Part, PlacementRefused, autoscaling, most_engines, placed
 from serve.replicas import EngineReplica, ReconcilerReplica
 from serve.running import APPLICATION, DRAIN_SECONDS, Serving
 from serve.vllm_compat import EngineOptions
@@ -31,48 +33,67 @@ def launch(settings: Settings) -> Serving:
     try:
         ray.init(
             address="local",
-            num_cpus=settings.engine_replicas + _SPARE_CPUS,
+            num_cpus=most_engines(settings) + _SPARE_CPUS,
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,
             logging_level=logging.WARNING,
             _temp_dir=str(folder),
         )
+        made = application(settings)
         logs = LoggingConfig(log_level="INFO" if settings.log_level == "DEBUG" else "WARNING", enable_access_log=False)
         http = {"host": settings.host, "port": settings.fastapi_port, "request_timeout_s": None}
         serve.start(proxy_location="HeadOnly", http_options=http, logging_config=logs)
-        target = RunTarget(target=application(settings), name=APPLICATION, route_prefix="/", logging_config=logs)
+        target = RunTarget(target=made, name=APPLICATION, route_prefix="/", logging_config=logs)
         serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+    except PlacementRefused:
+        ray.shutdown()  # Serve, which was not started yet, would start to be told to end
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     except BaseException:
         serving.stop()
         raise
     return serving
 
 
-def application(settings: Settings) -> serve.Application:
-    """The ingress, the engine behind it, and the reconciler beside it."""
+def application(settings: Settings, gpus: float | None = None, engine: type = EngineReplica) -> serve.Application:
+    """The ingress, the engines behind it, and the reconciler beside it.
+
+    `gpus` is how many there will be (None: those of the cluster, where there is one). Raises PlacementRefused.
+    """
+    if gpus is None and ray.is_initialized():
+        gpus = ray.cluster_resources().get("GPU", 0)
+    placement = placed(settings, gpus)
     folder = base_model.resolve(settings.base_model, settings.models_dir)
-    lineage, gpus = base_model.fingerprint(folder), ray.cluster_resources().get("GPU", 0)
-    options = options_for(settings, folder, on_gpu=bool(gpus))
-    engine = _engine(settings, bool(gpus)).bind(options, settings.state_dir, lineage, settings.log_level)
+    lineage = base_model.fingerprint(folder)
+
+    def bound(name: str, part: Part, number: dict[str, Any]) -> serve.Application:
+        options = options_for(settings, folder, part)
+        deployment = _engine(settings, name, part, number)(engine)
+        return deployment.bind(options, settings.state_dir, lineage, settings.log_level)
+
+    engines: Any = bound("Engine", placement.engine, autoscaling(settings))
+    if placement.second.share:
+        second = bound("SecondEngine", placement.second, {"num_replicas": 1})
+        engines = [(engines, placement.engine.share), (second, placement.second.share)]
     reconciler = serve.deployment(name="Reconciler", ray_actor_options={"num_cpus": 0}, **_HEALTH)(ReconcilerReplica)
-    return build_ingress(engine, settings, [reconciler.bind(engine, settings, lineage)])
+    others = [reconciler.bind(engines, settings, lineage)]
+    return build_ingress(engines, settings, others, placement.rest.actor_options(0))
 
 
-def _engine(settings: Settings, on_gpu: bool) -> serve.Deployment:
-    share = {"num_gpus": settings.engine_gpu_fraction} if on_gpu else {}
+def _engine(settings: Settings, name: str, part: Part, number: dict[str, Any]) -> serve.Deployment:
     return serve.deployment(
-        name="Engine",
-        num_replicas=settings.engine_replicas,
-        ray_actor_options={"num_cpus": 1, **share},
+        name=name,
+        **number,
+        ray_actor_options=part.actor_options(1),
         max_ongoing_requests=settings.max_concurrent_requests + _CONTROL_REQUESTS,
         max_queued_requests=settings.max_concurrent_requests,
         graceful_shutdown_timeout_s=DRAIN_SECONDS,
         graceful_shutdown_wait_loop_s=0.5,
         **_HEALTH,
-    )(EngineReplica)
+    )
 
 
-def options_for(settings: Settings, folder: Path, *, on_gpu: bool) -> EngineOptions:
+def options_for(settings: Settings, folder: Path, part: Part) -> EngineOptions:
     """A cache of fixed size in RAM without a GPU; a share of its memory and vLLM's own batch sizes with one."""
     options = EngineOptions(
         model=str(folder),
@@ -82,14 +103,14 @@ def options_for(settings: Settings, folder: Path, *, on_gpu: bool) -> EngineOpti
         max_num_seqs=settings.engine_max_sequences,
         max_num_batched_tokens=settings.engine_batch_tokens,
         kv_cache_bytes=settings.engine_kv_cache_bytes,
-        fold=settings.engine_fold_champion and not on_gpu,
+        fold=settings.engine_fold_champion and not part.share,
     )
-    if not on_gpu:
+    if not part.share:
         return options
     chosen = settings.model_fields_set
     return replace(
         options,
-        memory_share=settings.engine_gpu_fraction,
+        memory_share=part.memory,
         kv_cache_bytes=None,
         max_num_seqs=options.max_num_seqs if "engine_max_sequences" in chosen else None,
         max_num_batched_tokens=options.max_num_batched_tokens if "engine_batch_tokens" in chosen else None,

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -17,7 +17,7 @@ from serve.api import IngressDeps, build_api
 from serve.auth import Keys
 from serve.champion_follower import ChampionFollower
 from serve.doorbell import Doorbell
-from serve.engine_client import HandleEngine
+from serve.engine_team import client_of
 from serve.experiment_follower import ExperimentFollower
 from serve.limits import IngressLimits
 from serve.logs import configure_logs
@@ -35,7 +35,7 @@ class IngressReplica:
     def __init__(self, engine: Any, settings: Settings, lineage: str, others: Sequence[Any] = ()) -> None:
         configure_logs(settings.log_level)
         store = _store(settings, lineage)
-        client = HandleEngine(engine)
+        client = client_of(engine)
         pins, home = Pins(), settings.state_dir
         self._follower = ChampionFollower(store, client, state_dir=home, lineage=lineage, pins=pins)
         self._experiments = ExperimentFollower(
@@ -84,9 +84,12 @@ class IngressReplica:
 
 
 def build_ingress(
-    engine: serve.Application, settings: Settings, others: Sequence[serve.Application]
+    engine: Any, settings: Settings, others: Sequence[serve.Application], actor: Mapping[str, Any] | None = None
 ) -> serve.Application:
-    """The root of the application: the ingress over the engine, and beside it what only has to run."""
+    """The root of the application: the ingress over the engine, and beside it what only has to run.
+
+    `engine` is one, or a list of several each with its size; `actor` what Ray sets aside for the ingress.
+    """
     lineage = base_model.fingerprint(base_model.resolve(settings.base_model, settings.models_dir))
     deployment = serve.deployment(
         name="Ingress",
@@ -94,7 +97,7 @@ def build_ingress(
         max_queued_requests=2 * settings.max_concurrent_requests,  # one more is answered 503 by the proxy
         graceful_shutdown_timeout_s=settings.request_timeout_seconds,
         health_check_timeout_s=60,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options={"num_cpus": 0, **(actor or {})},
     )(IngressReplica)
     return deployment.bind(engine, settings, lineage, list(others))
 

@@ -17,7 +17,9 @@ from serve import vllm_compat
 from serve.champion_folder import ChampionFolder
 from serve.chores import chores
 from serve.engine import Engine
-from serve.engine_client import AdapterNotServed, Body, HandleEngine, Item
+from serve.engine_client import AdapterNotServed, Body, Item
+from serve.engine_team import client_of
+from serve.gpu_turn import gpu_turn
 from serve.last_served import last_resident
 from serve.logs import configure_logs
 from serve.reconciler import Reconciler
@@ -36,7 +38,8 @@ class EngineReplica:
 
     async def __init__(self, options: EngineOptions, state_dir: Path, lineage: str, log_level: str) -> None:  # type: ignore[misc]  # Serve awaits it
         configure_logs(log_level)
-        self._backend = await vllm_compat.boot(options)
+        async with gpu_turn(state_dir, on_gpu=options.kv_cache_bytes is None):
+            self._backend = await vllm_compat.boot(options)
         self._engine = Engine(
             self._backend,
             adapters=state_dir / "adapters",
@@ -84,7 +87,7 @@ class ReconcilerReplica:
         uri, name = settings.mlflow_tracking_uri, settings.mlflow_model_name
         experiment = experiment_of(settings)
         registry, tracking = MlflowRegistry(uri, name, experiment), MlflowTracking(uri, experiment, name, "")
-        every = chores(store, registry, tracking, HandleEngine(engine), settings, lineage)
+        every = chores(store, registry, tracking, client_of(engine), settings, lineage)
         self._running = asyncio.create_task(Reconciler(every).run())
 
     async def check_health(self) -> None:

@@ -9,7 +9,10 @@ import pytest
 from resources import preflight
 from resources.settings import ROOT, Settings
 from serve import app, cluster
+from serve.placement import Part, placed
 from serve.vllm_compat import EngineOptions
+
+ON_CPU, ON_GPU = Part("the engine", "X"), Part("the engine", "X", 0.5, memory=0.5)
 
 
 @pytest.fixture(autouse=True)
@@ -78,12 +81,12 @@ def test_an_open_address_without_keys_is_refused(
 
 def test_without_a_gpu_the_cache_has_a_fixed_size_and_with_one_a_share(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, engine_adapters=4, engine_gpu_fraction=0.3, finetune_lora_rank=24)
-    cpu = cluster.options_for(settings, tmp_path, on_gpu=False)
-    gpu = cluster.options_for(settings, tmp_path, on_gpu=True)
+    cpu = cluster.options_for(settings, tmp_path, ON_CPU)
+    gpu = cluster.options_for(settings, tmp_path, placed(settings, 1).engine)
     assert (cpu.kv_cache_bytes, cpu.memory_share) == (settings.engine_kv_cache_bytes, EngineOptions("m").memory_share)
     assert (gpu.kv_cache_bytes, gpu.memory_share) == (None, 0.3)
     assert (cpu.max_num_seqs, gpu.max_num_seqs) == (settings.engine_max_sequences, None)
-    chosen = cluster.options_for(Settings(state_dir=tmp_path, engine_max_sequences=5), tmp_path, on_gpu=True)
+    chosen = cluster.options_for(Settings(state_dir=tmp_path, engine_max_sequences=5), tmp_path, ON_GPU)
     assert chosen.max_num_seqs == 5
     assert cpu.arguments()["enforce_eager"] is True
     assert gpu.arguments()["enforce_eager"] is False
@@ -91,14 +94,32 @@ def test_without_a_gpu_the_cache_has_a_fixed_size_and_with_one_a_share(tmp_path:
 
 def test_there_is_one_lora_slot_more_than_adapters_and_room_for_their_rank(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, engine_adapters=4, finetune_lora_rank=24)
-    arguments = cluster.options_for(settings, tmp_path, on_gpu=False).arguments()
+    arguments = cluster.options_for(settings, tmp_path, ON_CPU).arguments()
     assert (arguments["max_loras"], arguments["max_cpu_loras"], arguments["max_lora_rank"]) == (5, 5, 32)
 
 
 def test_every_process_of_the_stack_finds_our_code_and_tells_nobody(tmp_path: Path) -> None:
-    found = app._environment(Settings(state_dir=tmp_path, engine_threads=1))
+    found = app.environment(Settings(state_dir=tmp_path, engine_threads=1))
     assert found["PYTHONPATH"].split(os.pathsep)[0] == str(ROOT)
     assert found["VLLM_NO_USAGE_STATS"] == found["DO_NOT_TRACK"] == found["HF_HUB_OFFLINE"] == "1"
     assert found["RAY_USAGE_STATS_ENABLED"] == "0"
     assert found["VLLM_CPU_OMP_THREADS_BIND"] == str(min(os.sched_getaffinity(0)))
-    assert "VLLM_CPU_OMP_THREADS_BIND" not in app._environment(Settings(state_dir=tmp_path))
+    assert "VLLM_CPU_OMP_THREADS_BIND" not in app.environment(Settings(state_dir=tmp_path))
+
+
+def test_a_share_of_a_gpu_that_is_not_there_is_one_sentence_at_start(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ENGINE_GPU_FRACTION", "0.5")
+    monkeypatch.setattr(app, "start", lambda settings: placed(settings, 0))
+    assert "ENGINE_GPU_FRACTION=0.5 needs a GPU" in refusal(capsys)
+
+
+def test_an_application_is_made_when_it_is_asked_for_and_nothing_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[str, float | None]] = []
+    monkeypatch.setattr(cluster, "application", lambda settings, gpus: made.append((settings.base_model, gpus)))
+    app.build({"base_model": "elsewhere", "gpus": "2"})
+    getattr(app, "app")  # noqa: B009 - what `serve build serve.app:app` does
+    assert made == [("elsewhere", 2.0), (Settings().base_model, None)]
+    with pytest.raises(AttributeError):
+        getattr(app, "application")  # noqa: B009

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from resources.agent_memory import FILE_NAME, AgentMemory, AgentThreads
 from resources.erased_places import DatasetFiles, Evaluations, Place, ResetCopies
 from resources.erased_uploads import UploadedFiles
 from resources.erasure_rows import Past, Pending
@@ -20,6 +21,7 @@ def places_of(store: Store, state_dir: Path) -> list[Place]:
         DatasetFiles(state_dir / "datasets", store.erasures.unknown, lambda: _untrained(store)),
         ResetCopies(state_dir / "backups"),
         UploadedFiles(state_dir / "uploads", store.uploads),
+        AgentThreads(AgentMemory(state_dir / FILE_NAME)),
     ]
 
 

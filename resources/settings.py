@@ -238,6 +238,28 @@ class Settings(BaseSettings):
         default=1000, ge=1, le=1_000_000, description="Conversations that may wait for the store"
     )
 
+    # --- the agent
+    model_wrapper: Literal["langgraph", "lora"] = Field(
+        default="langgraph", description="Who answers /predict and /invoke: the agent (langgraph), or the model (lora)"
+    )
+    agent_enabled: bool = Field(default=True, description="Serve the model name agent, in a process of its own")
+    agent_model_name: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9_-]{0,255}$",
+        description="Registered model in MLflow whose graph the agent runs, under the alias of MLFLOW_MODEL_STAGE; its "
+        "code is executed; empty: the built-in graph",
+    )
+    agent_max_steps: int = Field(default=12, ge=2, le=1000, description="Steps of the graph that one run may take")
+    agent_timeout_seconds: float = Field(default=90, gt=0, le=3600, description="Longest time one run may take")
+    agent_memory_messages: int = Field(default=40, ge=2, le=1000, description="Messages remembered of a thread")
+    agent_memory_bytes: int = Field(default=65_536, ge=1024, le=MIB, description="Bytes remembered of a thread")
+    agent_memory_threads: int = Field(
+        default=100_000, ge=1, le=10_000_000, description="Threads remembered, those lately used"
+    )
+    agent_memory_days: int = Field(
+        default=30, ge=0, le=36_500, description="Days after its last use at which a thread is forgotten; 0: never"
+    )
+
     # --- how long things are kept
     conversation_retention_days: int = Field(
         default=0,
@@ -267,9 +289,14 @@ class Settings(BaseSettings):
 
     # --- features of predict, and logs
     data_loader_type: Literal["local"] = Field(
-        default="local", description="Where data is loaded from; only local so far"
+        default="local", description="Where features of users are looked up for /predict and /invoke; only local so far"
     )
-    data_source_path: str = Field(default="", description="Folder or file of the data loader")
+    data_source_path: str = Field(
+        default="", description="File or folder (Parquet, CSV, JSON Lines) with a column user_id; empty: no look-up"
+    )
+    feature_timeout_seconds: float = Field(
+        default=0.5, gt=0, le=60, description="Longest time one look-up of features may take; it goes on without them"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="How much is logged")
 
     @classmethod
@@ -318,6 +345,8 @@ class Settings(BaseSettings):
                 f"ENGINE_MAX_REPLICAS={self.engine_max_replicas} is less than ENGINE_REPLICAS={self.engine_replicas}: "
                 "raise it, or set 0 for a number that stays"
             )
+        if self.model_wrapper == "langgraph" and not self.agent_enabled and "model_wrapper" in self.model_fields_set:
+            raise ValueError("MODEL_WRAPPER=langgraph needs the agent: set AGENT_ENABLED=true, or MODEL_WRAPPER=lora")
         if self.answer_with == "teacher" and not self.has_teacher:
             raise ValueError(
                 "ANSWER_WITH=teacher needs a teacher: set OPENAI_API_KEY or OPENAI_BASE_URL, or ANSWER_WITH=student"
@@ -329,6 +358,11 @@ class Settings(BaseSettings):
     def has_teacher(self) -> bool:
         """Whether an upstream is configured."""
         return self.openai_api_key is not None or bool(self.openai_base_url)
+
+    @property
+    def wrapper(self) -> Literal["langgraph", "lora"]:
+        """Who answers /predict: the model itself where the agent is switched off."""
+        return self.model_wrapper if self.agent_enabled else "lora"
 
     @property
     def hub_token(self) -> str | None:

@@ -8,9 +8,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-from core.conversation import Conversation, Provenance
+from core.conversation import Conversation, Message, Provenance
 from serve.champion_follower import UnknownModel
-from serve.engine_client import EngineClient, Item
+from serve.engine_client import Body, EngineClient, Item
 from serve.errors import api_error
 from serve.experiment_follower import Assigned
 from serve.guarded import Chats, Deadlines, Guarded
@@ -18,8 +18,8 @@ from serve.keeper import Keeper, Kept
 from serve.limits import Gate
 from serve.live_view import LiveView
 from serve.metrics import Metrics
-from serve.turn import DONE, Draft, Turn, event, events
-from serve.upstream_answer import check_head, chunk_of, ended_early
+from serve.turn import AGENT, DONE, Draft, Turn, event, events
+from serve.upstream_answer import asked_in, check_head, chunk_of, ended_early
 
 Tier = Literal["primary", "fallback"]
 
@@ -48,13 +48,14 @@ class Noting(Protocol):
 
 @dataclass(frozen=True)
 class Speaker:
-    """Who answers: its name is what every reply says of itself."""
+    """Who answers: its name is what every reply says of itself. `asked` is what it answers, if not just the turn's."""
 
     name: str
     provenance: Provenance
     chats: Chats
     tier: Tier = "primary"
     arm: Assigned | None = None
+    asked: tuple[Message, ...] | None = None
     started: float = field(default_factory=time.monotonic)
 
 
@@ -95,26 +96,30 @@ class Answering:
         deadlines: Deadlines,
         teacher: Chats | None = None,
         experiments: tuple[Experimenting, Noting] | None = None,
+        agent: Chats | None = None,
     ) -> None:
         self._engine, self._follower = Guarded(engine, deadlines), follower
         self._keeper, self._live = keeper, live
         self._metrics, self._gate, self._seconds = metrics, gate, deadlines.reply
         self._teacher = Guarded(teacher, deadlines) if teacher else None
+        self._agent = Guarded(agent, deadlines) if agent else None
         self._experiments: Experimenting | None = experiments[0] if experiments else None
         self._noting: Noting | None = experiments[1] if experiments else None
 
     def names(self) -> list[str]:
         """Every model a client may ask for."""
-        return [*self._follower.names(), *(["teacher"] if self._teacher else [])]
+        others = {"teacher": self._teacher, AGENT: self._agent}
+        return [*self._follower.names(), *(name for name, chats in others.items() if chats)]
 
     def champion(self) -> str:
         """The concrete name behind `production`."""
         return self._follower.current
 
     def circuits(self) -> dict[str, dict[str, Any]]:
-        """The circuit breakers of the champion, of the teacher, and of what else was asked for."""
+        """The circuit breakers of the champion, of teacher and agent, and of what else was asked for."""
         taught = self._teacher.status("teacher") if self._teacher else {}
-        return self._engine.status(self._follower.current) | taught
+        acted = self._agent.status(AGENT) if self._agent else {}
+        return self._engine.status(self._follower.current) | taught | acted
 
     async def reply(self, turn: Turn) -> Reply:
         """A whole reply, in the store before it is returned. A client that leaves cancels the engine's work."""
@@ -185,10 +190,12 @@ class Answering:
         At place 0 answers whom the settings or the experiment name, at every later one a stand-in.
         """
         arm = None if place else arm
-        speaker = await self._speaker(name, "fallback" if place else "primary", arm)
-        items = speaker.chats.chat(turn.body(speaker.name, stream=stream))
+        speaker = await self._speaker(name, "fallback" if place else "primary", arm, turn)
+        items = speaker.chats.chat(self._body(speaker, turn, stream))
         try:
-            return speaker, items, check_head(await anext(items))
+            head = await anext(items)
+            said = check_head(head)
+            return replace(speaker, asked=asked_in(head)), items, said
         except BaseException as error:
             await items.aclose()
             if not isinstance(error, Exception):  # the client left before there was a word
@@ -201,16 +208,28 @@ class Answering:
                     raise _Passed from error
             raise
 
-    async def _speaker(self, asked: str, tier: Tier, arm: Assigned | None) -> Speaker:
+    def _body(self, speaker: Speaker, turn: Turn, stream: bool) -> Body:
+        if speaker.chats is not self._agent:
+            return turn.body(speaker.name, stream=stream)
+        return {**turn.body(AGENT, stream=stream), AGENT: turn.for_agent(speaker.name)}
+
+    async def _speaker(self, asked: str, tier: Tier, arm: Assigned | None, turn: Turn) -> Speaker:
         if asked == "teacher":
             if self._teacher is None:
-                known, remedy = ", ".join(self.names()), "set OPENAI_API_KEY or OPENAI_BASE_URL"
-                raise UnknownModel(f"Expected one of {known}, found teacher, which is not configured: {remedy}")
+                raise self._missing(asked, "not configured: set OPENAI_API_KEY or OPENAI_BASE_URL")
             return Speaker("teacher", "teacher", self._teacher, tier, arm)
+        if asked == AGENT:
+            if self._agent is None:
+                raise self._missing(asked, "switched off: set AGENT_ENABLED=true")
+            async with asyncio.timeout(self._seconds):  # one version for all of the run, whatever is promoted meanwhile
+                return Speaker(await self._follower.resolve(turn.version), "self", self._agent, tier, arm)
         if arm is not None:  # it was made servable before it got any traffic
             return Speaker(asked, "self", self._engine, tier, arm)
         async with asyncio.timeout(self._seconds):  # at the start `production` waits for the first champion
             return Speaker(await self._follower.resolve(asked), "self", self._engine, tier)
+
+    def _missing(self, name: str, why: str) -> UnknownModel:
+        return UnknownModel(f"Expected one of {', '.join(self.names())}, found {name}, which is {why}")
 
     def _order(self, asked: str, arm: Assigned | None) -> tuple[str, ...]:
         """Who is asked, one after the other; who asks for a name gets that one or an error.
@@ -271,5 +290,7 @@ class Answering:
 
 
 def draft_of(turn: Turn, speaker: Speaker, draft: Draft) -> Conversation:
-    """The conversation as far as it has come."""
+    """The conversation as far as it has come: with what was remembered of its thread, where an agent answered."""
+    if speaker.asked is not None:
+        turn = replace(turn, messages=speaker.asked, source=AGENT)
     return turn.conversation(draft.text, speaker.name, speaker.provenance, draft.complete)

@@ -27,6 +27,8 @@ from serve.engine_client import EngineClient
 from serve.errors import answer
 from serve.experiment_follower import ExperimentFollower
 from serve.experiments_api import ModelsOnHand, experiment_routes
+from serve.features import FeatureLookUp, Features
+from serve.guarded import Chats
 from serve.health_api import health_routes
 from serve.keeper import Keeper, Writer
 from serve.limits import Gate, IngressLimits
@@ -55,10 +57,12 @@ class IngressDeps:
     live: LiveSettings
     backups: Path
     uploads: Path
-    make_wrapper: Callable[[Complete], Predicts]
+    make_wrapper: Callable[[Complete], Predicts] | None
     limits: IngressLimits = field(default_factory=IngressLimits)
     keys: Keys = field(default_factory=Keys)
     teacher: Teacher | None = None
+    agent: Chats | None = None
+    features: FeatureLookUp | None = None
     stage: str = "Production"
     experiments: ExperimentFollower | None = None
     engine_adapters: int = 3
@@ -69,6 +73,7 @@ class IngressDeps:
     model_name: str = "whetstone"
     max_tokens: int = 2048
     worker: Worker | None = None
+    forget: Callable[[str], object] | None = None
 
 
 def build_api(deps: IngressDeps) -> FastAPI:
@@ -80,6 +85,7 @@ def build_api(deps: IngressDeps) -> FastAPI:
     live = LiveView(door, deps.live, deps.look_seconds)
     gate = Gate("chats", limits.running_chats)
     metrics.chats.set_function(lambda: gate.taken)
+    known = Features(deps.features, metrics, limits.feature_seconds)
     served = ServedLog(door, metrics, deps.look_seconds)
     answering = Answering(
         deps.engine,
@@ -91,13 +97,14 @@ def build_api(deps: IngressDeps) -> FastAPI:
         limits.deadlines,
         deps.teacher,
         (deps.experiments, served) if deps.experiments else None,
+        deps.agent,
     )
     routers = [
         openai_routes(answering, door, limits),
         chat_routes(answering, door, limits),
-        wrapper_routes(answering, deps.make_wrapper, limits, door, deps.stage),
+        wrapper_routes(answering, deps.make_wrapper, limits, door, deps.stage, known),
         loop_routes(door, live, limits, has_teacher=deps.teacher is not None, progress_seconds=deps.look_seconds),
-        conversation_routes(door, limits, deps.backups),
+        conversation_routes(door, limits, deps.backups, deps.forget),
         dataset_routes(door, limits, files, jobs),
         dataset_work_routes(work),
         review_routes(door, limits),

@@ -95,6 +95,7 @@ def environment(settings: Settings) -> dict[str, str]:
     chosen = {
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "serve.proxy_guard:middlewares",
+        "LANGGRAPH_STRICT_MSGPACK": "true",  # what is remembered comes back as plain data, never as code
         "RAY_USAGE_STATS_ENABLED": "0",
         **_ray_token(),
         "VLLM_NO_USAGE_STATS": "1",

@@ -30,16 +30,16 @@ class Keys:
     api: str = field(default="", repr=False)
     admin: str = field(default="", repr=False)
 
-    def check(self, path: str, authorization: str | None, host: str | None, origin: str | None) -> None:
-        """Raises ApiError 401 without a key, 403 with one that does not suffice."""
+    def check(self, path: str, authorization: str | None, host: str | None, origin: str | None) -> str:
+        """Whose key it is: `admin`, `api`; `local` where none is asked for. ApiError 401 without one, 403."""
         if not self.enabled:
             _check_local(host, origin)
-        elif not _under(path, _OPEN):
-            self._check_key(path, _bearer(authorization))
+            return "local"
+        return "" if _under(path, _OPEN) else self._caller(path, _bearer(authorization))
 
-    def _check_key(self, path: str, given: str) -> None:
+    def _caller(self, path: str, given: str) -> str:
         if self._same(given, self.admin):
-            return
+            return "admin"
         known = self._same(given, self.api)
         if not known:
             raise ApiError(
@@ -50,6 +50,7 @@ class Keys:
             )
         if _under(path, _ADMIN):
             raise ApiError(403, f"Expected the admin key for {path}, found the other one", code="admin_key_needed")
+        return "api"
 
     @staticmethod
     def _same(given: str, kept: str) -> bool:

@@ -12,6 +12,7 @@ import httpx
 
 from core.manifest import MANIFEST_NAME, Manifest
 from resources import aliases, erasing, run_ends, webhooks
+from resources.agent_memory import FILE_NAME, AgentMemory
 from resources.kept import LAST_VERSIONS, needed
 from resources.pruning import prune_files, prune_rows
 from resources.registry import Registry
@@ -70,6 +71,12 @@ def chores(
         days = settings.conversation_retention_days
         await asyncio.to_thread(remove_copies, settings.state_dir / "backups", days)
 
+    threads = AgentMemory(settings.state_dir / FILE_NAME)
+
+    async def forget_old_threads() -> None:
+        if forgotten := await asyncio.to_thread(threads.forget_old, settings.agent_memory_days):
+            log.info("the agent forgot %d threads that nobody used for %d days", forgotten, settings.agent_memory_days)
+
     def prune_all() -> dict[str, int]:
         kept = {"backups": settings.kept_champion_backups, "logs": settings.kept_trainer_logs}
         files = prune_files(store, settings.state_dir, **kept)
@@ -94,6 +101,7 @@ def chores(
         Chore("webhooks", 1.0, deliver_webhooks),
         Chore("erasures", 5.0, finish_erasures),
         Chore("retention", 3600.0, apply_retention),
+        Chore("agent's threads", 600.0, forget_old_threads),
         Chore("old adapters", 60.0, remove_old_adapters),
         Chore("old files and rows", 600.0, prune_old),
         Chore("code location", 5.0, watchdog.look),

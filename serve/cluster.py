@@ -14,6 +14,7 @@ from ray.serve.schema import LoggingConfig
 
 from resources import base_model
 from resources.settings import Settings
+from serve.agent_replica import AgentReplica
 from serve.ingress import build_ingress
 from serve.placement import Part, PlacementRefused, autoscaling, most_engines, placed
 from serve.replicas import EngineReplica, ReconcilerReplica
@@ -56,7 +57,7 @@ def launch(settings: Settings) -> Serving:
 
 
 def application(settings: Settings, gpus: float | None = None, engine: type = EngineReplica) -> serve.Application:
-    """The ingress, the engines behind it, and the reconciler beside it.
+    """The ingress, engines and agent behind it, and the reconciler beside it.
 
     `gpus` is how many there will be (None: those of the cluster, where there is one). Raises PlacementRefused.
     """
@@ -77,7 +78,21 @@ def application(settings: Settings, gpus: float | None = None, engine: type = En
         engines = [(engines, placement.engine.share), (second, placement.second.share)]
     reconciler = serve.deployment(name="Reconciler", ray_actor_options={"num_cpus": 0}, **_HEALTH)(ReconcilerReplica)
     others = [reconciler.bind(engines, settings, lineage)]
-    return build_ingress(engines, settings, others, placement.rest.actor_options(0))
+    agent = _agent(settings, placement.agent).bind(engines, settings) if settings.agent_enabled else None
+    return build_ingress(engines, settings, others, placement.rest.actor_options(0), agent)
+
+
+def _agent(settings: Settings, part: Part) -> serve.Deployment:
+    """One replica: its threads are in one file, and a thread's turns wait for each other there."""
+    return serve.deployment(
+        name="Agent",
+        ray_actor_options=part.actor_options(0),
+        max_ongoing_requests=settings.max_concurrent_requests,
+        max_queued_requests=settings.max_concurrent_requests,
+        graceful_shutdown_timeout_s=DRAIN_SECONDS,
+        graceful_shutdown_wait_loop_s=0.5,
+        **_HEALTH,
+    )(AgentReplica)
 
 
 def _engine(settings: Settings, name: str, part: Part, number: dict[str, Any]) -> serve.Deployment:

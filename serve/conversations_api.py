@@ -2,7 +2,10 @@
 
 import asyncio
 import hashlib
+import logging
+import sqlite3
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,11 +23,16 @@ from serve.limits import Gate, IngressLimits
 from serve.schema import ConversationsQuery, DeleteQuery
 from serve.store_door import StoreDoor
 
+log = logging.getLogger(__name__)
+
 IMPORTED = "conversations_imported"
 _KEYS_REMEMBERED = 200
 
 
-def conversation_routes(door: StoreDoor, limits: IngressLimits, backups: Path) -> APIRouter:
+def conversation_routes(
+    door: StoreDoor, limits: IngressLimits, backups: Path, forget: Callable[[str], object] | None = None
+) -> APIRouter:
+    """`forget` takes a person out of what an agent remembers, at once: it would repeat what was erased."""
     routes = APIRouter(prefix="/mlops/conversations", tags=["Loop"], responses=errors(*STORED, 409, 507))
     imports = Gate("imports", limits.imports)  # each is held in memory whole
     importing = asyncio.Lock()  # one at a time: chats share the database's single writer
@@ -58,7 +66,10 @@ def conversation_routes(door: StoreDoor, limits: IngressLimits, backups: Path) -
         `erasure_finished`.
         """
         if query.user_id is not None:
-            return await _erase(door, query.user_id)
+            erased = await _erase(door, query.user_id)
+            if forget is not None:
+                await asyncio.to_thread(_forget, forget, query.user_id)
+            return erased
         backup = backups / _backup_name() if query.backup is not False else None
         cleared = await door.ask(lambda store: store.conversations.clear_waiting(backup))
         kept = f"backups/{cleared.backup.name}" if cleared.backup else None
@@ -98,6 +109,13 @@ async def _erase(door: StoreDoor, user_id: str) -> dict[str, Any]:
     erased = await door.ask(lambda store: store.conversations.erase_user(user_id))
     found = {"deleted": erased.deleted, "versions_affected": list(erased.versions)}
     return {**found, "restarted": erased.restarted, "erasure_id": erased.id}
+
+
+def _forget(forget: Callable[[str], object], user_id: str) -> None:
+    try:
+        forget(user_id)
+    except sqlite3.Error as error:  # the erasure is written down, and its sweep tries again
+        log.error("the agent's memory of a person is erased later: %s", type(error).__name__)
 
 
 def _backup_name() -> str:

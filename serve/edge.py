@@ -29,7 +29,7 @@ class Edge:
             await send({**message, "body": b""} if bodiless else message)
 
         try:
-            self._check_key(scope)
+            inner["caller"] = self._caller(scope)
             await self.app(inner, receive, noting)
         except Exception as error:  # noqa: BLE001 (the HTTP edge: every exception gets its answer from one table)
             answer = api_error(error)
@@ -38,9 +38,9 @@ class Edge:
         finally:
             self._count(scope["method"], inner, status, time.monotonic() - started)
 
-    def _check_key(self, scope: Scope) -> None:
+    def _caller(self, scope: Scope) -> str:
         headers = Headers(scope=scope)
-        self.keys.check(scope["path"], headers.get("authorization"), headers.get("host"), headers.get("origin"))
+        return self.keys.check(scope["path"], headers.get("authorization"), headers.get("host"), headers.get("origin"))
 
     def _count(self, method: str, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unknown")

@@ -64,7 +64,7 @@ class HandleEngine:
         self._streaming = handle.options(stream=True)
 
     async def chat(self, body: Body) -> AsyncGenerator[Item, None]:
-        with _translated():
+        with translated():
             items: AsyncIterator[Item] = self._streaming.chat.remote(body)
             try:
                 async for item in items:
@@ -81,14 +81,14 @@ class HandleEngine:
         return list(dict.fromkeys(name for names in found for name in names))
 
     async def ready(self) -> dict[str, Any]:
-        with _translated():
+        with translated():
             facts: dict[str, Any] = await self._handle.ready.remote()
             return facts
 
     async def _of_all(self, method: str, *arguments: Any) -> list[Any]:
         from ray.exceptions import RayActorError
 
-        with _translated():
+        with translated():
             found = await self._handle.broadcast(method, *arguments).results_async(return_exceptions=True)
             errors = [one for one in found if isinstance(one, BaseException)]
             refusals = [error for error in errors if not isinstance(error, RayActorError)]
@@ -98,7 +98,7 @@ class HandleEngine:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     from ray.exceptions import RayActorError, RayTaskError
     from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 

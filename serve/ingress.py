@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,15 +11,19 @@ from pydantic import SecretStr
 from ray import serve
 
 from resources import base_model
+from resources.agent_memory import FILE_NAME, AgentMemory
 from resources.capture import CaptureWriter
-from resources.settings import Settings
+from resources.features import LocalFeatures
+from resources.settings import ROOT, Settings
 from resources.store import Store, StoreUnavailable, open_store
+from serve.agent_client import AgentClient, agent_runs
 from serve.api import IngressDeps, build_api
 from serve.auth import Keys
 from serve.champion_follower import ChampionFollower
 from serve.doorbell import Doorbell
 from serve.engine_team import client_of
 from serve.experiment_follower import ExperimentFollower
+from serve.features import FeatureLookUp
 from serve.limits import IngressLimits
 from serve.logs import configure_logs
 from serve.pins import Pins
@@ -32,7 +37,9 @@ log = logging.getLogger(__name__)
 class IngressReplica:
     """Chat goes on with the last known champion while the store is away, also from the start."""
 
-    def __init__(self, engine: Any, settings: Settings, lineage: str, others: Sequence[Any] = ()) -> None:
+    def __init__(
+        self, engine: Any, settings: Settings, lineage: str, others: Sequence[Any] = (), agent: Any = None
+    ) -> None:
         configure_logs(settings.log_level)
         store = _store(settings, lineage)
         client = client_of(engine)
@@ -43,6 +50,7 @@ class IngressReplica:
         )
         self._doorbell = Doorbell([self._follower.bell, self._experiments.bell])
         self._writer = CaptureWriter(store, settings.capture_queue)
+        memory = AgentMemory(home / FILE_NAME)
         self._others = others  # deployments that nobody calls; a handle to them is what makes Serve start them
         self._deps = IngressDeps(
             engine=client,
@@ -52,10 +60,13 @@ class IngressReplica:
             live=settings.live(),
             backups=settings.state_dir / "backups",
             uploads=settings.state_dir / "uploads",
-            make_wrapper=_wrapper,
+            make_wrapper=_wrapper if settings.wrapper == "lora" else None,
             limits=IngressLimits.of(settings),
             keys=keys_of(settings),
             teacher=teacher_of(settings),
+            agent=AgentClient(agent_runs(agent)) if agent is not None else None,
+            features=features_of(settings),
+            forget=memory.forget_user,
             stage=settings.mlflow_model_stage,
             experiments=self._experiments,
             engine_adapters=settings.engine_adapters,
@@ -84,9 +95,13 @@ class IngressReplica:
 
 
 def build_ingress(
-    engine: Any, settings: Settings, others: Sequence[serve.Application], actor: Mapping[str, Any] | None = None
+    engine: Any,
+    settings: Settings,
+    others: Sequence[serve.Application],
+    actor: Mapping[str, Any] | None = None,
+    agent: serve.Application | None = None,
 ) -> serve.Application:
-    """The root of the application: the ingress over the engine, and beside it what only has to run.
+    """The root of the application: the ingress over engine and agent, and beside it what only has to run.
 
     `engine` is one, or a list of several each with its size; `actor` what Ray sets aside for the ingress.
     """
@@ -99,7 +114,7 @@ def build_ingress(
         health_check_timeout_s=60,
         ray_actor_options={"num_cpus": 0, **(actor or {})},
     )(IngressReplica)
-    return deployment.bind(engine, settings, lineage, list(others))
+    return deployment.bind(engine, settings, lineage, list(others), agent)
 
 
 def keys_of(settings: Settings) -> Keys:
@@ -111,6 +126,12 @@ def teacher_of(settings: Settings) -> Teacher | None:
         return None
     key = _secret(settings.openai_api_key)
     return Teacher(settings.openai_base_url, key, settings.teacher_model, settings.request_timeout_seconds)
+
+
+def features_of(settings: Settings) -> FeatureLookUp | None:
+    """The source of what is known of users; None where none is configured."""
+    path = settings.data_source_path
+    return LocalFeatures(ROOT / Path(path).expanduser()).of if path else None
 
 
 def _store(settings: Settings, lineage: str) -> Store:

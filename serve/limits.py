@@ -29,6 +29,7 @@ class IngressLimits:
     progress_streams: int = 16
     capture_seconds: float = 2.0
     store_seconds: float = 10.0
+    feature_seconds: float = 0.5
     reply_seconds: float = 120.0
     first_token_seconds: float = 120.0
     between_tokens_seconds: float = 60.0
@@ -48,6 +49,7 @@ class IngressLimits:
             default_tokens=settings.default_max_tokens,
             most_tokens=settings.max_tokens_limit,
             running_chats=settings.max_concurrent_requests,
+            feature_seconds=settings.feature_timeout_seconds,
             reply_seconds=settings.request_timeout_seconds,
             first_token_seconds=settings.first_token_timeout_seconds,
             between_tokens_seconds=settings.between_tokens_timeout_seconds,

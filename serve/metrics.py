@@ -13,6 +13,7 @@ class Metrics:
         self.uncollected = self._counter("replies_uncollected", "Replies that are not in the store", "reason")
         self.experiment_replies = self._counter("experiment_replies", "Replies of an experiment", "arm", "outcome")
         self.experiment_unnoted = self._counter("experiment_replies_unnoted", "Replies an experiment does not know of")
+        self.features = self._counter("feature_lookups", "Features of a user: found, none, failed, slow", "outcome")
         self.request_seconds = self._histogram("http_request_seconds", "Until the last byte", "route")
         self.first_token_seconds = self._histogram("first_token_seconds", "Until a stream says something")
         self.chats = self._gauge("chats_running", "Chats in work now")

@@ -26,12 +26,14 @@ def openai_routes(answering: Answering, door: StoreDoor, limits: IngressLimits) 
 
     @routes.post("/v1/chat/completions", openapi_extra=documented(ChatCompletionBody))
     async def chat_completions(request: Request) -> Response:
-        """A reply of `production`, `base`, `teacher` or a version such as `v3`, streamed or whole.
+        """A reply of `production`, `base`, `teacher`, a version such as `v3`, or `agent`, streamed or whole.
+
+        The agent remembers the thread (`metadata.conversation_id`, else `metadata.session_id`) of a `user`.
 
         What is wrong with the body is answered 400, as OpenAI's clients expect, where other routes answer 422.
         """
         body = await body_as(ChatCompletionBody, request, limits.body_bytes, status=400)
-        turn = turn_of(body, limits)
+        turn = turn_of(body, limits, request.scope.get("caller", ""))
         return await _streamed(answering, turn) if body.stream else await _whole(answering, turn)
 
     @routes.get("/v1/models")
@@ -57,7 +59,7 @@ def openai_routes(answering: Answering, door: StoreDoor, limits: IngressLimits) 
     return routes
 
 
-def turn_of(body: ChatCompletionBody, limits: IngressLimits) -> Turn:
+def turn_of(body: ChatCompletionBody, limits: IngressLimits, caller: str = "") -> Turn:
     """Raises ApiError 400 for what cannot be asked."""
     found = next((name for name in _NOT_UNDERSTOOD if (body.model_extra or {}).get(name)), None)
     if found:
@@ -77,6 +79,7 @@ def turn_of(body: ChatCompletionBody, limits: IngressLimits) -> Turn:
         session_id=metadata.session_id if metadata else None,
         thread_id=metadata.conversation_id if metadata else None,
         keep=body.store is not False,
+        caller=caller,
     )
 
 

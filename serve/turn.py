@@ -10,11 +10,16 @@ from core.conversation import Conversation, Message, Provenance
 from serve.engine_client import Body
 
 DONE = "[DONE]"
+AGENT = "agent"
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What was asked; `keep` is False where the client does not want it stored. The id names its conversation."""
+    """What was asked; `keep` is False where the client does not want it stored. The id names its conversation.
+
+    For an agent: `version` is what it asks, `caller` whose key the request came with, `features` what is known of the
+    user.
+    """
 
     messages: tuple[Message, ...]
     source: str
@@ -24,6 +29,9 @@ class Turn:
     session_id: str | None = None
     thread_id: str | None = None
     keep: bool = True
+    version: str = "production"
+    caller: str = ""
+    features: dict[str, Any] = field(default_factory=dict)
     id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
     asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -31,6 +39,11 @@ class Turn:
         """What the engine gets."""
         messages = [{"role": message.role, "content": message.content} for message in self.messages]
         return {**self.parameters, "model": model, "messages": messages, "stream": stream}
+
+    def for_agent(self, version: str) -> dict[str, Any]:
+        """What an agent gets beside the body: who asks, in which thread, and which version writes all of the reply."""
+        scope = {"caller": self.caller, "user_id": self.user_id, "thread_id": self.thread_id or self.session_id}
+        return {"model": version, "features": self.features, **scope}
 
     def conversation(self, reply: str, model: str, provenance: Provenance, complete: bool) -> Conversation:
         return Conversation(

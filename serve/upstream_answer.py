@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+from core.conversation import Message
 from serve.engine_client import Item
 from serve.errors import ApiError, api_error, busy
 
@@ -32,6 +33,12 @@ def check_head(head: Item) -> dict[str, Any]:
         message = "Expected choices with a message each in the reply, found something else"
         raise ApiError(502, message, code="upstream_failed")
     return body
+
+
+def asked_in(head: Item) -> tuple[Message, ...] | None:
+    """What an agent's reply answers; None of all others, who answer what they were sent."""
+    asked = head.get("messages") if isinstance(head, dict) else None
+    return None if asked is None else tuple(Message.model_validate(message) for message in asked)
 
 
 def _are_choices(choices: Any, kind: str) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fastapi import APIRouter, Request
@@ -14,13 +15,14 @@ from serve.answering import Answering, Reply
 from serve.bodies import body_as, documented
 from serve.error_docs import STORED, errors
 from serve.errors import ApiError, invalid
+from serve.features import Features
 from serve.limits import Gate, IngressLimits
 from serve.messages import asked
 from serve.openai_api import truth
 from serve.schema import WrapperBody
 from serve.store_door import StoreDoor
-from serve.turn import Turn
-from wrappers.lora import Complete
+from serve.turn import AGENT, Turn
+from wrappers.lora import Complete, messages_of
 
 
 class Predicts(Protocol):
@@ -30,37 +32,104 @@ class Predicts(Protocol):
 
 
 def wrapper_routes(
-    answering: Answering, make: Callable[[Complete], Predicts], limits: IngressLimits, door: StoreDoor, stage: str
+    answering: Answering,
+    make: Callable[[Complete], Predicts] | None,
+    limits: IngressLimits,
+    door: StoreDoor,
+    stage: str,
+    features: Features,
 ) -> APIRouter:
-    """`make` builds the wrapper around a function that answers messages; `stage` is whose version answers them."""
+    """`make` builds the wrapper around a function that answers messages, None: the agent is the wrapper.
+
+    `stage` is whose version answers either.
+    """
     routes = APIRouter(tags=["Wrapper"], responses=errors(*STORED, 504))
-    gate = Gate("predictions", limits.predictions)
-    # a prediction holds its thread for the whole reply: in the default pool a few would stop the champion's follower
-    threads = ThreadPoolExecutor(limits.predictions, thread_name_prefix="predict")
+    predicts = _Agent(answering, limits) if make is None else _InThread(answering, make, limits)
 
     @routes.post("/predict", openapi_extra=documented(WrapperBody))
     @routes.post("/invoke", openapi_extra=documented(WrapperBody))
     async def predict(request: Request) -> Response:
-        """What the wrapper makes of `input`, and the version that answered for it."""
+        """What the wrapper makes of `input`, and the version that answered for it.
+
+        What a configured source knows of `user_id` is given to the wrapper as `features`; the agent remembers the
+        thread that `user_id` and `session_id` name.
+        """
         body = await body_as(WrapperBody, request, limits.body_bytes)
-        call = _Call(answering, body, limits, await _model(door, stage))
-        work = make(call.complete).predict
+        model = await _model(door, stage)
+        known = await features.of(body.user_id)
         try:
-            with gate.place():
-                loop = asyncio.get_running_loop()
-                output = await loop.run_in_executor(threads, work, body.model_dump(exclude_none=True))
+            made = await predicts(_Asked(body, model, known, request.scope.get("caller", "")))
         except ValidationError as error:
             raise _bad_message(error) from None
         except ValueError as error:
             raise ApiError(422, f"input: {error}"[:500], param="input", code="invalid_value") from None
-        finally:
-            call.cancel()
-        model = call.reply.model if call.reply else answering.champion()
+        model = made.reply.model if made.reply else answering.champion()
         version = int(model[1:]) if model[1:].isdecimal() else None
-        headers = truth(model, call.turn, call.reply.kept, call.reply.tier) if call.reply and call.turn else {}
-        return JSONResponse({"output": output, "model": model, "version": version}, headers=headers)
+        headers = truth(model, made.turn, made.reply.kept, made.reply.tier) if made.reply and made.turn else {}
+        return JSONResponse({"output": made.output, "model": model, "version": version}, headers=headers)
 
     return routes
+
+
+@dataclass(frozen=True)
+class _Asked:
+    body: WrapperBody
+    model: str
+    features: dict[str, Any]
+    caller: str
+
+    def turn(self, messages: Sequence[dict[str, str]], limits: IngressLimits, **more: Any) -> Turn:
+        return Turn(
+            messages=asked(messages, limits.messages),
+            source="predict",
+            parameters={"max_tokens": limits.default_tokens},
+            user_id=self.body.user_id,
+            session_id=self.body.session_id,
+            **more,
+        )
+
+
+@dataclass(frozen=True)
+class _Made:
+    output: Any
+    turn: Turn | None
+    reply: Reply | None
+
+
+class _Agent:
+    """The agent predicts in its own process; its reply is the output."""
+
+    def __init__(self, answering: Answering, limits: IngressLimits) -> None:
+        self._answering, self._limits = answering, limits
+
+    async def __call__(self, question: _Asked) -> _Made:
+        more = {"model": AGENT, "version": question.model, "features": question.features, "caller": question.caller}
+        turn = question.turn(messages_of(question.body.input), self._limits, **more)
+        reply = await self._answering.reply(turn)
+        return _Made(reply.text, turn, reply)
+
+
+class _InThread:
+    """A wrapper of this process, whose `predict` blocks a thread of its own pool for the whole reply."""
+
+    def __init__(self, answering: Answering, make: Callable[[Complete], Predicts], limits: IngressLimits) -> None:
+        self._answering, self._make, self._limits = answering, make, limits
+        self._gate = Gate("predictions", limits.predictions)
+        # in the default pool a few predictions would stop the champion's follower
+        self._threads = ThreadPoolExecutor(limits.predictions, thread_name_prefix="predict")
+
+    async def __call__(self, question: _Asked) -> _Made:
+        call = _Call(self._answering, question, self._limits)
+        work = self._make(call.complete).predict
+        given = question.body.model_dump(exclude_none=True)
+        try:
+            with self._gate.place():
+                loop = asyncio.get_running_loop()
+                known = {"features": question.features} if question.features else {}
+                output = await loop.run_in_executor(self._threads, work, given | known)
+        finally:
+            call.cancel()
+        return _Made(output, call.turn, call.reply)
 
 
 async def _model(door: StoreDoor, stage: str) -> str:
@@ -83,24 +152,17 @@ def _bad_message(error: ValidationError) -> ApiError:
 class _Call:
     """One prediction: its thread asks, the event loop answers."""
 
-    def __init__(self, answering: Answering, body: WrapperBody, limits: IngressLimits, model: str) -> None:
+    def __init__(self, answering: Answering, question: _Asked, limits: IngressLimits) -> None:
         self.reply: Reply | None = None
         self.turn: Turn | None = None
-        self._answering, self._body, self._limits, self._model = answering, body, limits, model
+        self._answering, self._question, self._limits = answering, question, limits
         self._loop = asyncio.get_running_loop()
         self._running: Future[Reply] | None = None
         self._over = False
 
     def complete(self, messages: Sequence[dict[str, str]]) -> str:
         """Called in the wrapper's thread."""
-        self.turn = Turn(
-            messages=asked(messages, self._limits.messages),
-            source="predict",
-            model=self._model,
-            parameters={"max_tokens": self._limits.default_tokens},
-            user_id=self._body.user_id,
-            session_id=self._body.session_id,
-        )
+        self.turn = self._question.turn(messages, self._limits, model=self._question.model)
         self._running = asyncio.run_coroutine_threadsafe(self._answering.reply(self.turn), self._loop)
         if self._over:  # the client left before there was anything to cancel
             self._running.cancel()

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from core.gate import ArtifactSanity, Evaluation, PairedLoss
 from core.sides import SIDES
 from resources import datasets, erased_places, folders
+from resources.agent_memory import FILE_NAME, AgentMemory
 from resources.erasing import erase_again, finish, places_of
 from resources.erasure_rows import Pending
 from resources.screening import Screener, make_dataset
@@ -210,6 +211,7 @@ def test_one_place_that_fails_stops_no_other_and_is_tried_again(sqlite_store: St
 
 def test_an_erasure_is_done_after_the_second_sweep_and_then_names_nobody(sqlite_store: Store, tmp_path: Path) -> None:
     trained(sqlite_store, tmp_path, {"somebody": 5, "v": 20})
+    AgentMemory(tmp_path / FILE_NAME).begin("a thread", "somebody")
     erased = sqlite_store.conversations.erase_user("somebody")
     breaking = Breaking()
     breaking.broken = False
@@ -222,7 +224,7 @@ def test_an_erasure_is_done_after_the_second_sweep_and_then_names_nobody(sqlite_
     finish(sqlite_store, places, AT_ONCE)
     assert breaking.asked == 2
     (event,) = sqlite_store.events.page(type="erasure_finished")
-    removed = {"memory": 4, "reports": 0, "datasets": 5, "resets": 0, "uploads": 0}
+    removed = {"memory": 4, "reports": 0, "datasets": 5, "resets": 0, "uploads": 0, "agent": 1}
     assert event.data == {"erasure": erased.id, "removed": removed, "versions": [1]}
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or b"somebody" not in file.read_bytes(), file
@@ -296,8 +298,9 @@ def test_everybody_of_whom_a_place_keeps_something_is_known(sqlite_store: Store,
     fill(sqlite_store, "waits", user_id="x")
     fill(sqlite_store, "nobody's")
     sqlite_store.conversations.clear_waiting(tmp_path / "backups" / "c.jsonl")
+    AgentMemory(tmp_path / FILE_NAME).begin("a thread", "y")
     found = {place.name: place.users() for place in places_of(sqlite_store, tmp_path)}
-    assert found == {"datasets": {"u", "v"}, "reports": {"w"}, "resets": {"x"}, "uploads": set()}
+    assert found == {"datasets": {"u", "v"}, "reports": {"w"}, "resets": {"x"}, "uploads": set(), "agent": {"y"}}
 
 
 def test_what_is_pending_is_told_until_it_is_finished_and_recognised_for_ever(store: Store) -> None:

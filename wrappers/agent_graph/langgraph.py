@@ -108,8 +108,10 @@ def _tongue(messages: list[Message]) -> Tongue:
 def _strays(messages: list[Message], said: str) -> bool:
     """Whether it begins in another language than that of the question, which asked for no other."""
     asked, reply = read(messages[-1]["content"]), read(said)
+    # a few signs have a language only where they are Hangul
+    first = language_of(asked) or ("ko" if script_of(asked) == "ko" else None)
     before = [message["content"] for message in messages[:-1] if message["role"] == "user"]
-    return mismatch(asked, reply, _tongue(messages), language_of(reply), before)
+    return mismatch(asked, reply, first, language_of(reply), before)
 
 
 def _newer_half(messages: list[Message]) -> list[Message]:

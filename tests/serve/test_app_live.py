@@ -103,6 +103,25 @@ def test_it_answers_and_says_who_answered(stack: Stack) -> None:
     assert reply.json()["choices"][0]["message"]["content"]
 
 
+def test_the_agent_answers_remembers_its_user_and_streams(stack: Stack) -> None:
+    named = {"model": "agent", "user": "ann", "metadata": {"conversation_id": "t1"}}
+    first = stack.ask(**named)
+    assert first.status_code == 200, f"{first.text}\n{stack.log.read_text()[-4000:]}"
+    assert (first.headers["x-whetstone-model"], first.headers["x-whetstone-collected"]) == ("base", "true")
+    said = first.json()["choices"][0]["message"]["content"]
+    assert said
+    streamed = stack.ask(**named, stream=True)
+    assert streamed.text.rstrip().endswith("data: [DONE]")
+    second = httpx.get(f"{stack.url}/mlops/conversations", params={"user_id": "ann"}, timeout=60, trust_env=False)
+    newest, oldest = second.json()["items"]
+    assert [message["content"] for message in newest["messages"]] == ["Say hello.", said, "Say hello."]
+    assert len(oldest["messages"]) == 1
+    body = {"input": "Say hello.", "user_id": "ann", "session_id": "t1"}
+    predicted = httpx.post(f"{stack.url}/invoke", json=body, timeout=60, trust_env=False)
+    assert (predicted.status_code, predicted.json()["model"], predicted.json()["version"]) == (200, "base", None)
+    assert predicted.json()["output"]
+
+
 @pytest.mark.parametrize("victim", ["VLLM::Worker", "VLLM::EngineCore", "ServeReplica:whetstone:Engine"])
 def test_an_engine_that_dies_is_replaced_and_leaves_nothing_behind(stack: Stack, victim: str) -> None:
     before = {process.pid for process in stack.named("VLLM::")}

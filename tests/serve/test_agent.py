@@ -210,12 +210,12 @@ async def test_a_run_over_its_time_says_so_and_frees_the_engine(
     assert engine.closed == 1
 
 
-@pytest.mark.parametrize("limits", [AgentLimits(seconds=0.2)])
+@pytest.mark.parametrize("limits", [AgentLimits(seconds=1)])
 async def test_a_stream_that_runs_out_of_time_ends_with_the_error_and_is_kept_incomplete(
     client: httpx.AsyncClient, engine: FakeEngine, store: Store
 ) -> None:
     engine.words, engine.pause_after = ("Please look at the", " cable of it first", " of all."), 2
-    answer = await client.post(CHAT, json=ask(stream=True))
+    answer = await client.post(CHAT, json=ask(stream=True, thread=None))
 
     last = json.loads([line for line in answer.text.splitlines() if line][-1].removeprefix("data: "))
     assert last["error"]["code"] == "agent_time"

@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from resources.settings import Settings
 from serve.agent_replica import AgentReplica
 from serve.ingress import build_ingress
 from serve.placement import Part, PlacementRefused, autoscaling, most_engines, placed
+from serve.ray_folder import make_folder, remove_orphans
 from serve.replicas import EngineReplica, ReconcilerReplica
 from serve.running import APPLICATION, DRAIN_SECONDS, Serving
 from serve.vllm_compat import EngineOptions
@@ -29,7 +29,8 @@ _HEALTH: dict[str, Any] = {"health_check_period_s": 5, "health_check_timeout_s":
 
 def launch(settings: Settings) -> Serving:
     """Begin to start everything on this machine and return at once; `Serving.ready` tells when it is up."""
-    folder = Path(tempfile.mkdtemp(prefix="whetstone-"))
+    remove_orphans()
+    folder = make_folder()
     serving = Serving(settings, folder)
     try:
         ray.init(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from resources import adapters
 from resources.champions import Champion
 from resources.registry import FOREIGN, Registry
 from resources.store import NotAllowed, NotFound, Store
@@ -13,14 +14,23 @@ STAGING = "staging"
 
 
 def reconcile(
-    store: Store, registry: Registry, *, production: str = PRODUCTION, adapters_dir: Path | None = None
+    store: Store,
+    registry: Registry,
+    *,
+    production: str = PRODUCTION,
+    adapters_dir: Path | None = None,
+    once_served: bool = False,
 ) -> list[str]:
     """Bring the aliases in line with the store; what was done, in sentences (empty: nothing, or the registry is away).
 
     With `adapters_dir`, versions that were concluded while the registry was away are registered from there first,
-    and no version becomes champion whose files are gone.
+    and no version becomes champion whose files are not whole. With `once_served`, no alias moves to a champion that
+    the engine has not taken over.
     """
     if not registry.available():
+        return []
+    champion = store.champion.get()
+    if once_served and champion.n != champion.served and registry.alias(production) == champion.alias_confirmed:
         return []
     done = _register_late(store, registry, adapters_dir) if adapters_dir else []
     done += _follow(store, registry, production, adapters_dir)
@@ -57,8 +67,8 @@ def _moved_from_outside(
     if _older_than_store(registry, champion):
         return _caught_up(store, registry, production, champion, adapters_dir)
     if _passed(store, observed):
-        if adapters_dir and not _kept(adapters_dir, observed):
-            why = f"the files of {_name(observed)} are no longer kept"
+        why = _unfit(adapters_dir, observed, store.lineage) if adapters_dir else None
+        if why:
             return _put_back(store, registry, production, champion, observed, why)
         try:
             store.champion.move(observed, f"alias {production} was moved to {_name(observed)} in the registry", "alias")
@@ -144,6 +154,17 @@ def _passed(store: Store, n: int) -> bool:
 def _kept(adapters_dir: Path, n: int) -> bool:
     """Old versions are pruned; without its manifest a folder does not exist."""
     return (adapters_dir / f"v{n}" / "manifest.json").is_file()
+
+
+def _unfit(adapters_dir: Path, n: int, lineage: str) -> str | None:
+    """Why the engine would refuse it; its files are read whole, which an alias that somebody moved is worth."""
+    if not _kept(adapters_dir, n):
+        return f"the files of {_name(n)} are no longer kept"
+    try:
+        adapters.verify(adapters_dir / f"v{n}", lineage)
+    except ValueError as refusal:
+        return f"the files of {_name(n)} are refused: {refusal}"
+    return None
 
 
 def _register_late(store: Store, registry: Registry, adapters_dir: Path) -> list[str]:

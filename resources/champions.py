@@ -118,6 +118,21 @@ class Champions:
         self._database.write(work)
         return self.get()
 
+    def give_up(self, n: int, answers: int | None, reason: str) -> bool:
+        """Where n is champion but refused by the engine, whoever `answers` (None: the base) is champion again."""
+
+        def work(connection: Connection) -> bool:
+            row = champion_row(connection, self._lineage)
+            if row is None or row.n != n or n == answers:
+                return False
+            if answers is not None:
+                _check_may_answer(connection, answers, self._lineage, override=True)
+            self._answer_with(connection, answers, reason, "the engine", False, "rolled_back")
+            _set(connection, self._lineage, previous=_before_it_was_champion(connection, self._lineage, answers))
+            return True
+
+        return self._database.write(work)
+
     def intend_alias(self, n: int | None) -> None:
         """Note that the registry's alias is about to say n: who finds n there after a crash knows who wrote it."""
         self._database.write(lambda c: _set(c, self._lineage, alias_intended=n))
@@ -202,3 +217,10 @@ def _check_on_disk(n: int, on_disk: Collection[str] | None) -> None:
         raise NotAllowed(
             f"Expected the files of v{n} on disk, found none: old versions are removed, their reports stay"
         )
+
+
+def _before_it_was_champion(connection: Connection, lineage: str, n: int | None) -> int | None:
+    """Whom n replaced when it became champion the last time but one; what n replaces now was never served."""
+    mine = (champion_moves.c.lineage == lineage) & (champion_moves.c.n == n)
+    query = select(champion_moves.c.previous).where(mine).order_by(champion_moves.c.id.desc()).offset(1).limit(1)
+    return connection.execute(query).scalar_one_or_none() if n is not None else None

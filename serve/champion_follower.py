@@ -19,6 +19,7 @@ from serve.pins import Pins
 log = logging.getLogger(__name__)
 
 PRODUCTION = "production"
+_TRIES = 4  # then who answers meanwhile is champion again; seven seconds, with the pauses between them
 _FIRST_RETRY_SECONDS, _SLOWEST_RETRY_SECONDS = 1.0, 30.0
 _LOST_SECONDS = 60.0
 _REFRESH_SECONDS = 5.0  # a restarted engine has forgotten its adapters and which of them must stay
@@ -53,6 +54,7 @@ class ChampionFollower:
         self._on_disk = AdapterNames(self._adapters, lineage)
         self._served: Champion | LastChampion | None = None
         self._failing: tuple[int | None, str] | None = None
+        self._refused = 0
         self._waits_for: int | None = None
         self._lost: int | None = None  # a champion before that could not be made resident again
         self._lost_until = 0.0
@@ -158,10 +160,18 @@ class ChampionFollower:
             await self._tell(lambda: self._store.champion.mark_served(wanted.n, seconds))
 
     async def _failed(self, wanted: Champion | LastChampion, reason: str) -> None:
+        if self._failing is None or self._failing[0] != wanted.n:
+            self._refused, self._delay = 0, _FIRST_RETRY_SECONDS
+        self._refused += 1
         self._not_before = time.monotonic() + self._delay
         self._delay = min(self._delay * 2, _SLOWEST_RETRY_SECONDS)
-        if self._failing == (wanted.n, reason):
-            return
+        if self._failing != (wanted.n, reason):
+            await self._tell_of_failure(wanted, reason)
+        if self._refused >= _TRIES and wanted.n is not None:
+            refused, answers = wanted.n, None if self.current == BASE else int(self.current[1:])
+            await self._tell(lambda: self._store.champion.give_up(refused, answers, f"refused: {reason}"))
+
+    async def _tell_of_failure(self, wanted: Champion | LastChampion, reason: str) -> None:
         self._failing = (wanted.n, reason)
         log.error("production stays %s: %s", self.current, reason)
         if not self.settled.is_set():

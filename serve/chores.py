@@ -43,7 +43,7 @@ def chores(
     ended: set[int] = set()
 
     def reconcile() -> list[str]:
-        return aliases.reconcile(store, registry, production=production, adapters_dir=adapters)
+        return aliases.reconcile(store, registry, production=production, adapters_dir=adapters, once_served=True)
 
     async def align_aliases() -> None:
         for done in await asyncio.to_thread(reconcile):

@@ -4,11 +4,14 @@ import pytest
 
 from core.gate import GateThresholds, Verdict
 from resources import aliases
+from resources.adapters import WEIGHTS
 from resources.mlflow_store import MlflowUnavailable
 from resources.registry import FOREIGN
 from resources.run_ends import end_runs
 from resources.store import Store
+from tests.conftest import LINEAGE
 from tests.fakes import FakeRegistry, FakeTracking
+from tests.resources.test_adapters import seal, stage
 from tests.workshop import conversation
 
 
@@ -26,8 +29,7 @@ def make_version(store: Store, n: int, *, promoted: bool, registered: str | None
 
 
 def keep_files(adapters_dir: Path, n: int) -> None:
-    (adapters_dir / f"v{n}").mkdir()
-    (adapters_dir / f"v{n}" / "manifest.json").write_text("{}", encoding="utf-8")
+    seal(stage(adapters_dir / f"v{n}"), version=n, base_fingerprint=LINEAGE)
 
 
 @pytest.fixture
@@ -122,6 +124,53 @@ def test_an_alias_moved_outside_to_a_version_whose_files_are_gone_is_put_back(
     registry.aliases["production"] = 1
     aliases.reconcile(sqlite_store, registry, adapters_dir=tmp_path)
     assert sqlite_store.champion.get().n == 1
+
+
+def test_an_alias_moved_outside_to_a_version_whose_files_are_damaged_is_put_back(
+    sqlite_store: Store, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    for n in (1, 2):
+        make_version(sqlite_store, n, promoted=True)
+        keep_files(tmp_path, n)
+    aliases.reconcile(sqlite_store, registry, adapters_dir=tmp_path)
+    with (tmp_path / "v1" / WEIGHTS).open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"!")
+    registry.aliases["production"] = 1
+    aliases.reconcile(sqlite_store, registry, adapters_dir=tmp_path)
+    assert (registry.aliases["production"], sqlite_store.champion.get().n) == (2, 2)
+    assert "the files of v1 are refused" in put_back_events(sqlite_store)[0]
+
+
+def test_no_alias_moves_to_a_champion_that_the_engine_did_not_take_over(
+    sqlite_store: Store, registry: FakeRegistry
+) -> None:
+    make_version(sqlite_store, 1, promoted=True)
+    sqlite_store.champion.mark_served(1, 0.1)
+    assert aliases.reconcile(sqlite_store, registry, once_served=True) == ["alias production → v1"]
+    make_version(sqlite_store, 2, promoted=True)
+    assert aliases.reconcile(sqlite_store, registry, once_served=True) == []
+    assert sqlite_store.champion.give_up(2, 1, "its files are damaged")
+    assert aliases.reconcile(sqlite_store, registry, once_served=True) == []
+    assert registry.aliases == {"production": 1}
+    sqlite_store.champion.roll_back(by="a person", to=2)
+    sqlite_store.champion.mark_served(2, 0.1)
+    assert aliases.reconcile(sqlite_store, registry, once_served=True)[0] == "alias production → v2"
+
+
+def test_a_wish_for_a_version_that_the_engine_refuses_is_put_back_with_the_champion(
+    sqlite_store: Store, registry: FakeRegistry
+) -> None:
+    for n in (1, 2):
+        make_version(sqlite_store, n, promoted=True)
+        sqlite_store.champion.mark_served(n, 0.1)
+        aliases.reconcile(sqlite_store, registry, once_served=True)
+    registry.aliases["production"] = 1
+    aliases.reconcile(sqlite_store, registry, once_served=True)
+    assert sqlite_store.champion.get().n == 1
+    sqlite_store.champion.give_up(1, 2, "refused")
+    aliases.reconcile(sqlite_store, registry, once_served=True)
+    assert registry.aliases["production"] == 2
 
 
 def test_an_alias_removed_outside_is_put_back(sqlite_store: Store, registry: FakeRegistry) -> None:

@@ -142,6 +142,19 @@ def test_what_has_no_files_any_more_never_becomes_champion(store: Store) -> None
         store.champion.promote(2, "so be it", by="a person", force=True, on_disk=["v1"])
 
 
+def test_a_champion_that_the_engine_refuses_gives_way_to_who_answers_and_is_not_the_one_before(store: Store) -> None:
+    two_promoted(store)
+    conclude(store, claimed(store, "c"))
+    assert store.champion.give_up(3, 2, "its files are damaged")
+    champion = store.champion.get()
+    assert (champion.n, champion.previous) == (2, 1)
+    (event,) = store.events.page(type="rolled_back")
+    assert (event.data["by"], event.data["from"], event.data["to"]) == ("the engine", 3, 2)
+    assert not store.champion.give_up(3, 2, "again")
+    assert store.champion.give_up(2, None, "and this one too")
+    assert (store.champion.get().n, store.champion.get().previous) == (None, None)
+
+
 def test_what_is_archived_is_no_candidate_and_is_told_once(store: Store) -> None:
     two_promoted(store)
     conclude(store, claimed(store, "c"), promoted=False)

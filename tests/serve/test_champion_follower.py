@@ -27,7 +27,8 @@ class StoreDouble:
         self.marked: list[tuple[int | None, float]] = []
         self.told: list[tuple[str, int | None, dict[str, Any]]] = []
         self.lineages: dict[int, str] = {}
-        self.champion = SimpleNamespace(get=self._get, mark_served=self._mark)
+        self.given_up: list[tuple[int, int | None, str]] = []
+        self.champion = SimpleNamespace(get=self._get, mark_served=self._mark, give_up=self._give_up)
         self.events = SimpleNamespace(add=self._tell)
         self.versions = SimpleNamespace(get=self._version)
 
@@ -42,6 +43,10 @@ class StoreDouble:
         self._answer()
         self.marked.append((n, seconds))
         self.row = replace(self.row, served=n)
+
+    def _give_up(self, n: int, answers: int | None, reason: str) -> None:
+        self._answer()
+        self.given_up.append((n, answers, reason))
 
     def _tell(self, kind: str, message: str, version: int | None, data: dict[str, Any]) -> None:
         self._answer()
@@ -162,6 +167,45 @@ def test_a_champion_that_is_refused_leaves_the_old_one_and_is_told_once(scene: S
         scene.clock.now += 60
         await follower.follow_once()
         assert follower.current == "v2"
+
+    play(story)
+
+
+def test_after_some_tries_who_answers_meanwhile_is_champion_again(scene: Scene) -> None:
+    async def story() -> None:
+        follower = scene.follower()
+        scene.store.promote(1)
+        await follower.follow_once()
+        scene.engine.refuses["v2"] = AdapterNotServed("expected this hash, found that")
+        scene.store.promote(2)
+        await follower.follow_once()
+        tries = len(scene.engine.asked)
+        for _ in range(5):
+            scene.clock.now += 1
+            await follower.follow_once()
+        assert (len(scene.engine.asked) - tries, scene.store.given_up) == (2, [])
+        scene.clock.now += 4
+        await follower.follow_once()
+        assert scene.store.given_up == [(2, 1, "refused: expected this hash, found that")]
+        scene.store.promote(1)
+        await follower.follow_once()
+        scene.store.promote(2)
+        scene.engine.refuses["v2"] = AdapterNotServed("another reason")
+        await follower.follow_once()
+        assert len(scene.store.given_up) == 1  # what is asked for again is tried again
+
+    play(story)
+
+
+def test_an_engine_that_is_away_is_no_reason_to_give_a_champion_up(scene: Scene) -> None:
+    async def story() -> None:
+        follower = scene.follower()
+        scene.store.promote(1)
+        scene.engine.refuses["v1"] = EngineUnavailable("restarting")
+        for _ in range(60):
+            scene.clock.now += 5
+            await follower.follow_once()
+        assert scene.store.given_up == []
 
     play(story)
 

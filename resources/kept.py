@@ -6,9 +6,9 @@ LAST_VERSIONS = 5
 
 
 def needed(store: Store) -> set[int]:
-    """The champion, the one before, what an experiment names, what is unfinished and what it starts from."""
+    """The champion, the one before, what an experiment names, what is pinned, unfinished, and what that starts from."""
     champion, unfinished = store.champion.get(), store.versions.unfinished()
-    found = {champion.n, champion.previous, *store.experiments.pinned()}
+    found = {champion.n, champion.previous, *store.experiments.pinned(), *store.deployments.pinned()}
     if unfinished:
         found |= {unfinished.n, unfinished.parent}
     return {n for n in found if n is not None}

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, String, and_, cas
 from resources.champions import champion_row
 from resources.conversations import Page
 from resources.store_errors import NotFound
-from resources.tables import model_tags, models, versions
+from resources.tables import model_tags, models, pins, versions
 from resources.text_search import contains
 from resources.version_rows import State
 
@@ -43,6 +43,7 @@ class Model:
     version: str | None
     base_model: str | None
     registered_at: datetime | None
+    pinned: bool
     tags: tuple[str, ...]
 
 
@@ -114,8 +115,9 @@ def _status(connection: Connection, lineage: str) -> ColumnElement[str]:
 
 
 def _query(status: ColumnElement[str]) -> Select[Any]:
-    joined = versions.outerjoin(models, _m.n == _v.n)
-    return select(*_COLUMNS, status.label("status")).select_from(joined).where(_is_model())
+    joined = versions.outerjoin(models, _m.n == _v.n).outerjoin(pins, pins.c.n == _v.n)
+    pinned = pins.c.n.is_not(None).label("pinned")
+    return select(*_COLUMNS, status.label("status"), pinned).select_from(joined).where(_is_model())
 
 
 def _is_model() -> ColumnElement[bool]:

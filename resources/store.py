@@ -7,6 +7,7 @@ from resources import knocking
 from resources.champions import Champions
 from resources.conversations import Conversations
 from resources.database import Database
+from resources.deployments import Deployments
 from resources.erasure_rows import Erasures
 from resources.events import Events, Outbox
 from resources.experiments import Experiments
@@ -63,6 +64,7 @@ class Store:
         self.champion = Champions(self.database, lineage)
         self.experiments = Experiments(self.database, lineage)
         self.models = Models(self.database, lineage)
+        self.deployments = Deployments(self.database, lineage)
         self.events = Events(self.database)
         self.outbox = Outbox(self.database, self.settings)
         self.uploads = Uploads(self.database)

@@ -313,6 +313,14 @@ model_tags = Table(
 )
 Index("tags_of_model", model_tags.c.n)
 
+# versions that a person wants held in every engine
+pins = Table(
+    "pins",
+    metadata,
+    Column("n", Integer, ForeignKey("versions.n"), primary_key=True, autoincrement=False),
+    Column("pinned_at", UtcDateTime, nullable=False),
+)
+
 benchmarks = Table(
     "benchmarks",
     metadata,

@@ -21,6 +21,7 @@ from serve.conversations_api import conversation_routes
 from serve.dataset_jobs import DatasetJobs, Worker
 from serve.dataset_work_api import Work, dataset_work_routes
 from serve.datasets_api import dataset_routes
+from serve.deployment_plan import DeploymentPlan
 from serve.docs_page import add_docs
 from serve.edge import Edge
 from serve.engine_client import EngineClient
@@ -71,6 +72,7 @@ class IngressDeps:
     tokenizer: str = ""
     adapters: Path = Path("var/adapters")
     model_name: str = "whetstone"
+    plan: DeploymentPlan | None = None
     max_tokens: int = 2048
     worker: Worker | None = None
     forget: Callable[[str], object] | None = None
@@ -109,14 +111,15 @@ def build_api(deps: IngressDeps) -> FastAPI:
         dataset_work_routes(work),
         review_routes(door, limits),
         experiment_routes(door, limits, ModelsOnHand(answering.names, deps.engine_adapters)),
-        model_routes(ModelShop(door, limits, _shelf(deps), answering.names)),
+        model_routes(_model_shop(deps, door, answering.names)),
         health_routes(deps.engine, answering, metrics),
     ]
     return _assembled(routers, _lifespan(live, door, files, served, jobs), deps.keys, metrics)
 
 
-def _shelf(deps: IngressDeps) -> Shelf:
-    return Shelf(deps.adapters, deps.base_model, deps.store.lineage, deps.model_name)
+def _model_shop(deps: IngressDeps, door: StoreDoor, names: Callable[[], list[str]]) -> ModelShop:
+    shelf = Shelf(deps.adapters, deps.base_model, deps.store.lineage, deps.model_name)
+    return ModelShop(door, deps.limits, shelf, names, deps.engine, deps.engine_adapters, deps.plan)
 
 
 def _assembled(routers: list[APIRouter], lifespan: Any, keys: Keys, metrics: Metrics) -> FastAPI:

@@ -33,12 +33,12 @@ def main() -> int:
         settings = read_settings()
         configure_logs(settings.log_level)
         preflight.check(settings, ["fastapi_port"])
-        _migrate(settings)
+        deployed = as_deployed(settings, _migrate(settings))
     except (SettingsError, preflight.PreflightFailed, SchemaTooNew) as error:
         sys.stderr.write(f"{error}\n")
         return preflight.EXIT_STATUS
     try:
-        serving = start(settings)
+        serving = _start_either(deployed, settings)
     except PlacementRefused as error:
         sys.stderr.write(f"{error}\n")
         return preflight.EXIT_STATUS
@@ -82,12 +82,45 @@ def _heed_signals(ending: threading.Event) -> None:
         signal.signal(number, lambda *_: ending.set())
 
 
-def _migrate(settings: Settings) -> None:
-    """Bring the store up to date before anything reads it; chat starts without it where it is away."""
+def _migrate(settings: Settings) -> dict[str, Any]:
+    """Bring the store up to date before anything reads it; what was deployed over the API.
+
+    Chat starts without the store where it is away, and with what the settings say.
+    """
     try:
-        open_store(settings.database_url, live_defaults=settings.live()).close()
+        store = open_store(settings.database_url, live_defaults=settings.live())
     except StoreUnavailable as error:
         log.warning("starting without the store: %s", error)
+        return {}
+    try:
+        return dict(store.deployments.chosen())
+    finally:
+        store.close()
+
+
+def as_deployed(settings: Settings, chosen: dict[str, Any]) -> Settings:
+    """What a person deployed wins over the settings, as all that is changed while it runs."""
+    if not chosen:
+        return settings
+    told = ", ".join(f"{name.upper()}={value:g}" for name, value in chosen.items())
+    try:
+        found = read_settings(**chosen)
+    except SettingsError as error:
+        log.warning("what was deployed over the API (%s) is left out, the settings count: %s", told, error)
+        return settings
+    log.info("as deployed over the API: %s", told)
+    return found
+
+
+def _start_either(deployed: Settings, settings: Settings) -> "Serving":
+    """A deployment that was made for another machine keeps nothing from starting on this one."""
+    try:
+        return start(deployed)
+    except PlacementRefused as error:
+        if deployed is settings:
+            raise
+        log.warning("what was deployed over the API is left out, the settings count: %s", error)
+        return start(settings)
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -200,11 +200,11 @@ def _check_on_hand(store: Store, design: Design, on_hand: ModelsOnHand) -> None:
         if store.versions.get(arm.version).state == "promoted":  # of any other the store says what is wrong
             raise NotAllowed(f"Expected the adapter of {arm.model} on disk, found none: it was removed by now")
     champion = store.champion.get()
-    needed = {arm.version for arm in design.arms} | {champion.n, champion.previous}
+    needed = {arm.version for arm in design.arms} | {champion.n, champion.previous, *store.deployments.pinned()}
     if len(needed - {None}) > on_hand.places:
         names = ", ".join(f"v{n}" for n in sorted(n for n in needed if n is not None))
         message = f"Expected at most {on_hand.places} versions in the engine at once, found {names}"
-        raise NotAllowed(f"{message}: raise ENGINE_ADAPTERS or take fewer arms")
+        raise NotAllowed(f"{message}: raise ENGINE_ADAPTERS, take fewer arms or unpin one")
 
 
 def _assign(store: Store, id: int, unit: str, query: AssignQuery) -> str | None:

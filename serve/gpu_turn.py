@@ -5,6 +5,7 @@ import fcntl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import IO
 
 
 @asynccontextmanager
@@ -13,6 +14,12 @@ async def gpu_turn(folder: Path, *, on_gpu: bool) -> AsyncIterator[None]:
     if not on_gpu:
         yield
         return
-    with (folder / "gpu.lock").open("w") as file:
-        await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
+    with await asyncio.to_thread(_locked, folder):
         yield
+
+
+def _locked(folder: Path) -> IO[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / "gpu.lock").open("w")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import ray
 from fastapi import FastAPI
 from pydantic import SecretStr
 from ray import serve
@@ -20,12 +21,14 @@ from serve.agent_client import AgentClient, agent_runs
 from serve.api import IngressDeps, build_api
 from serve.auth import Keys
 from serve.champion_follower import ChampionFollower
+from serve.deployment_plan import DeploymentPlan
 from serve.doorbell import Doorbell
 from serve.engine_team import client_of
 from serve.experiment_follower import ExperimentFollower
 from serve.features import FeatureLookUp
 from serve.limits import IngressLimits
 from serve.logs import configure_logs
+from serve.pin_follower import PinFollower
 from serve.pins import Pins
 from serve.teacher import Teacher
 from wrappers.lora import Complete, LoraWrapper
@@ -48,6 +51,7 @@ class IngressReplica:
         self._experiments = ExperimentFollower(
             store, client, pins, state_dir=home, lineage=lineage, has_teacher=settings.has_teacher
         )
+        self._pins = PinFollower(store, client, pins)
         self._doorbell = Doorbell([self._follower.bell, self._experiments.bell])
         self._writer = CaptureWriter(store, settings.capture_queue)
         memory = AgentMemory(home / FILE_NAME)
@@ -73,12 +77,13 @@ class IngressReplica:
             base_model=settings.base_model,
             adapters=settings.state_dir / "adapters",
             model_name=settings.mlflow_model_name,
+            plan=DeploymentPlan(settings, ray.cluster_resources().get("GPU", 0)),
             tokenizer=str(base_model.resolve(settings.base_model, settings.models_dir)),
             max_tokens=settings.finetune_max_length,
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        self._following = [asyncio.create_task(each.run()) for each in (self._follower, self._experiments)]
+        self._following = [asyncio.create_task(each.run()) for each in (self._follower, self._experiments, self._pins)]
         self._doorbell.open(self._deps.store.listen())
         return build_api(self._deps)
 

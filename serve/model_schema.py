@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictFloat, StrictInt, model_validator
 
 from core.domain import Identifier, Text
+from resources.deployments import START_SETTINGS
 from serve.dataset_schema import Metadata
 from serve.schema import Closed, Paged
 
@@ -35,6 +36,8 @@ BenchmarkName = Annotated[str, AfterValidator(lambda name: _plain(name, 100))]
 VersionName = Annotated[str, AfterValidator(_version)]
 ModelId = Annotated[StrictInt, Field(ge=1, lt=2**31)]
 Reason = Annotated[Text, Field(min_length=1, max_length=2000, pattern=r"\S")]
+Share = Annotated[StrictFloat | StrictInt, Field(ge=0, le=1)]
+_COUNTS = {"replicas", "max_replicas"}
 Score = Annotated[StrictFloat | StrictInt, Field(ge=0, le=1)]
 
 
@@ -93,6 +96,39 @@ class ReasonBody(Closed):
     """`POST …/{id}/archive` and `…/rollback`."""
 
     reason: Reason | None = None
+
+
+class Fractions(Closed):
+    """Shares of a GPU: of each engine, of one more engine of another size, of the agent, and kept free of all."""
+
+    engine: Share | None = None
+    second_engine: Share | None = None
+    agent: Share | None = None
+    rest: Share | None = None
+
+
+class DeployBody(Closed):
+    """`POST …/{id}/deploy`; null goes back to what the settings say."""
+
+    pinned: StrictBool | None = None
+    replicas: Annotated[StrictInt, Field(ge=1, le=64)] | None = None
+    max_replicas: Annotated[StrictInt, Field(ge=0, le=64)] | None = None
+    fractions: Fractions | None = None
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if not self.model_fields_set or ("fractions" in self.model_fields_set and not self.start_settings()):
+            raise ValueError("Expected pinned, replicas, max_replicas or fractions, found nothing to change")
+        return self
+
+    def start_settings(self) -> dict[str, int | float | None]:
+        """What concerns the next start, as settings; only what was named."""
+        given = self.model_fields_set
+        values: dict[str, Any] = {f"engine_{name}": getattr(self, name) for name in sorted(given & _COUNTS)}
+        if "fractions" in given:
+            of = self.fractions or Fractions(engine=None, second_engine=None, agent=None, rest=None)
+            values |= {f"{name}_gpu_fraction": getattr(of, name) for name in sorted(of.model_fields_set)}
+        return {name: values[name] for name in START_SETTINGS if name in values}
 
 
 class BenchmarkBody(Closed):

@@ -52,6 +52,7 @@ def model_row(model: Model, shelf: Shelf) -> dict[str, Any]:
         "override_reason": model.override_reason,
         "model_size_gb": None if size is None else round(size / 1e9, 6),
         "tags": list(model.tags),
+        "pinned": model.pinned,
         "method": model.method,
         "dataset_hash": model.dataset_hash,
         "mlflow_version": model.mlflow_version,

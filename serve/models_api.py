@@ -9,14 +9,17 @@ from starlette.responses import JSONResponse, Response
 
 from resources.models import Model, Registration, Wanted
 from resources.store import NotAllowed, Store
-from serve import model_moves
+from serve import deploying, model_moves
 from serve.bodies import body_as, documented, idempotency_key
+from serve.deployment_plan import DeploymentPlan
+from serve.engine_client import EngineClient
 from serve.error_docs import errors
 from serve.limits import IngressLimits
 from serve.model_schema import (
     BenchmarkBody,
     BenchmarksQuery,
     CompareBody,
+    DeployBody,
     ModelsQuery,
     PromoteBody,
     ReasonBody,
@@ -37,6 +40,9 @@ class ModelShop:
     limits: IngressLimits
     shelf: Shelf
     names: Callable[[], list[str]]
+    engine: EngineClient
+    places: int
+    plan: DeploymentPlan | None
 
 
 def model_routes(shop: ModelShop) -> APIRouter:
@@ -44,6 +50,7 @@ def model_routes(shop: ModelShop) -> APIRouter:
     _add_registering(routes, shop)
     _add_reading(routes, shop)
     _add_moving(routes, shop)
+    _add_deploying(routes, shop)
     _add_scoring(routes, shop)
     return routes
 
@@ -132,6 +139,21 @@ def _add_moving(routes: APIRouter, shop: ModelShop) -> None:
         return await shop.door.ask(
             lambda store: model_moves.roll_back(store, _number(id), body.reason, names, shop.shelf)
         )
+
+
+def _add_deploying(routes: APIRouter, shop: ModelShop) -> None:
+    @routes.post("/{id}/deploy", openapi_extra=documented(DeployBody), responses=errors(404, 409, *_BODY))
+    async def deploy(id: int, request: Request) -> dict[str, Any]:
+        """`pinned` holds a version in every engine, at once; replicas and shares of a GPU wait for the next start.
+
+        They are of the engines, which all versions share, and are held against the GPUs that are there. null: as set.
+        """
+        body = await body_as(DeployBody, request, shop.limits.body_bytes)
+        names, places = shop.names(), shop.places
+        told = await shop.door.ask(
+            lambda store: deploying.deploy(store, _number(id), body, names, places, shop.shelf, shop.plan)
+        )
+        return {**told, "resident": await deploying.resident(shop.engine, id)}
 
 
 def _add_scoring(routes: APIRouter, shop: ModelShop) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-Holder = Literal["champion", "experiment", "previous"]
+Holder = Literal["champion", "experiment", "previous", "pinned"]
 
 
 class Pins:
@@ -13,7 +13,12 @@ class Pins:
     """
 
     def __init__(self) -> None:
-        self._held: dict[Holder, tuple[str, ...]] = {"champion": (), "experiment": (), "previous": ()}
+        self._held: dict[Holder, tuple[str, ...]] = {
+            "champion": (),
+            "experiment": (),
+            "previous": (),
+            "pinned": (),
+        }
 
     def hold(self, who: Holder, names: Sequence[str]) -> list[str]:
         """Replace what `who` needs; everything that must stay."""

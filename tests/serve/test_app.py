@@ -123,3 +123,24 @@ def test_an_application_is_made_when_it_is_asked_for_and_nothing_else_is(monkeyp
     assert made == [("elsewhere", 2.0), (Settings().base_model, None)]
     with pytest.raises(AttributeError):
         getattr(app, "application")  # noqa: B009
+
+
+def test_what_was_deployed_wins_over_the_settings_unless_it_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("STATE_DIR", str(tmp_path))
+    own = app.read_settings()
+    deployed = app.as_deployed(own, {"engine_replicas": 2})
+    assert (deployed.engine_replicas, deployed.state_dir) == (2, tmp_path)
+    assert app.as_deployed(own, {}) is own
+    assert app.as_deployed(own, {"engine_replicas": 3, "engine_max_replicas": 2}) is own
+    assert "is left out" in caplog.text
+    begun: list[object] = []
+
+    def start(settings: Settings) -> None:
+        begun.append(settings)
+        placed(settings, 0)
+
+    monkeypatch.setattr(app, "start", start)
+    app._start_either(own.model_copy(update={"engine_gpu_fraction": 0.5}), own)
+    assert begun[-1] is own

@@ -14,7 +14,7 @@ Status = Literal["draft", "running", "stopped", "completed"]
 
 LEAST_RATED = 30
 LEAST_DAYS = 7
-MODEL = re.compile(r"base|teacher|v[1-9][0-9]{0,8}")
+MODEL = re.compile(r"base|teacher|agent|v[1-9][0-9]{0,8}")
 
 
 class Metric(NamedTuple):
@@ -49,7 +49,7 @@ ExperimentName = Annotated[str, Field(pattern=r"^[\w-]+$", max_length=255)]
 
 
 class Arm(Domain):
-    """`model` is `base`, `teacher` or a version such as `v3`; `weight` its share of the traffic."""
+    """`model` is `base`, `teacher`, `agent` or a version such as `v3`; `weight` its share of the traffic."""
 
     name: ArmName
     model: str
@@ -58,10 +58,8 @@ class Arm(Domain):
     @field_validator("model")
     @classmethod
     def _is_known(cls, model: str) -> str:
-        if model == "agent":
-            raise ValueError("expected base, teacher or a version such as v3, found agent, which is not served here")
         if not MODEL.fullmatch(model):
-            raise ValueError("expected base, teacher or a version such as v3")
+            raise ValueError("expected base, teacher, agent or a version such as v3")
         return model
 
     @property

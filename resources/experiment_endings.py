@@ -60,6 +60,8 @@ def crown(
     now = champion.n if champion else None
     if arm.model == "teacher":
         return f"{model_name(now)} stays champion; set answer_with to let the teacher answer"
+    if arm.model == "agent":
+        return f"{model_name(now)} stays champion; ask for the model agent to let it answer"
     if arm.version == now:
         return f"{model_name(now)} stays champion"
     if not (reason or (found.outcome == "ship" and found.winner == arm.name)):

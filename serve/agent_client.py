@@ -1,7 +1,7 @@
 """The agent as the ingress sees it: one more upstream, that answers as the engine does."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -65,11 +65,16 @@ def agent_runs(handle: Any) -> Runs:
     return runs
 
 
+def not_taken(parameters: Mapping[str, Any]) -> str | None:
+    """The first parameter that asks for what an agent cannot give."""
+    return next((name for name, (fine, _) in _NOT_TAKEN.items() if parameters.get(name) not in fine), None)
+
+
 def _question(body: Body) -> Question:
     taken = {name: value for name, value in body.items() if name not in (AGENT, "model", "messages", "stream")}
-    for name, (fine, why) in _NOT_TAKEN.items():
-        if taken.get(name) not in fine:
-            raise ApiError(400, f"{name}: not for the agent, {why}", param=name, code="unsupported_parameter")
+    if name := not_taken(taken):
+        message = f"{name}: not for the agent, {_NOT_TAKEN[name][1]}"
+        raise ApiError(400, message, param=name, code="unsupported_parameter")
     return {"messages": body["messages"], "parameters": taken, **body[AGENT]}
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from core.conversation import Conversation, Message, Provenance
+from serve.agent_client import not_taken
 from serve.champion_follower import UnknownModel
 from serve.engine_client import Body, EngineClient, Item
 from serve.errors import api_error
@@ -170,10 +171,14 @@ class Answering:
         return await self._head_of(last, turn, stream, len(before), arm)
 
     def _arm(self, turn: Turn) -> Assigned | None:
-        """The arm of a running experiment; with `student` no message leaves for a teacher, whatever was planned."""
+        """The arm of a running experiment; with `student` no message leaves for a teacher, whatever was planned.
+
+        What an agent cannot give is not asked of it either: nobody named it.
+        """
         arm = self._experiments.assigned(turn) if self._experiments else None
-        leaves = arm is not None and arm.model == "teacher"
-        return None if leaves and self._live.settings.answer_with == "student" else arm
+        leaves = arm is not None and arm.model == "teacher" and self._live.settings.answer_with == "student"
+        cannot = arm is not None and arm.model == AGENT and not_taken(turn.parameters)
+        return None if leaves or cannot else arm
 
     async def _head_of(
         self,

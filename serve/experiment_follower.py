@@ -27,6 +27,7 @@ from serve.turn import Turn
 log = logging.getLogger(__name__)
 
 MOST_THREADS = 100_000
+_HOW_TO_HAVE = {"teacher": "set OPENAI_API_KEY or OPENAI_BASE_URL", "agent": "set AGENT_ENABLED=true"}
 _REFRESH_SECONDS = 5.0  # a restarted engine has forgotten its adapters and which of them must stay
 
 
@@ -73,12 +74,15 @@ class ExperimentFollower:
         state_dir: Path,
         lineage: str,
         has_teacher: bool = False,
+        has_agent: bool = False,
         interval_seconds: float = 0.5,
     ) -> None:
         self.current: Traffic | None = None
         self.bell = asyncio.Event()
         self._store, self._engine, self._pins, self._lineage = store, engine, pins, lineage
-        self._has_teacher, self._interval = has_teacher, interval_seconds
+        self._interval = interval_seconds
+        there = {"teacher": has_teacher, "agent": has_agent}
+        self._missing = {name: how for name, how in _HOW_TO_HAVE.items() if not there[name]}
         self._file = state_dir / EXPERIMENT
         self._looked = False
         self._tried: Traffic | None = None
@@ -136,8 +140,9 @@ class ExperimentFollower:
         pinned = self._pins.hold("experiment", wanted.versions)
         self._not_before = time.monotonic() + _REFRESH_SECONDS
         try:
-            if any(arm.model == "teacher" for arm in wanted.design.arms) and not self._has_teacher:
-                raise AdapterNotServed("expected a teacher for one arm, found none configured: set OPENAI_API_KEY")
+            for arm in wanted.design.arms:
+                if how := self._missing.get(arm.model):
+                    raise AdapterNotServed(f"expected the {arm.model} for one arm, found none: {how}")
             for name in wanted.versions:
                 await self._engine.ensure(name, pinned)
         except EngineUnavailable as error:

@@ -8,7 +8,7 @@ from core.domain import Identifier, Text
 from core.experiments import LEAST_RATED, Arm, ArmName, Design, ExperimentName, MetricName, Status
 from serve.schema import Closed, Paged
 
-# an integer is a version's number; arms may also name `base` and `teacher`
+# an integer is a version's number; arms may also name `base`, `teacher` and `agent`
 ModelId = StrictInt | StrictStr
 # other names under which clients know what is measured
 _SAME = {"user_rating": "rating", "avg_rating": "rating", "response_time": "latency", "response_time_ms": "latency"}
@@ -19,7 +19,7 @@ Share = Annotated[StrictFloat | StrictInt, Field(ge=0, le=1)]
 
 
 class ArmBody(Closed):
-    """One arm where there are more than two, or where the base or the teacher is one."""
+    """One arm where there are more than two, or where base, teacher or agent is one."""
 
     name: ArmName
     model: ModelId

@@ -192,6 +192,8 @@ def _check_on_hand(store: Store, design: Design, on_hand: ModelsOnHand) -> None:
     for arm in design.arms:
         if arm.model == "teacher" and "teacher" not in known:
             raise NotAllowed("Expected a configured teacher, found none: set OPENAI_API_KEY or OPENAI_BASE_URL")
+        if arm.model == "agent" and "agent" not in known:
+            raise NotAllowed("Expected an agent for one arm, found it switched off: set AGENT_ENABLED=true")
         if arm.model == "teacher" and store.settings.get().answer_with == "student":
             found = "found student, with which no message leaves for another machine"
             raise NotAllowed(f"Expected answer_with to be auto or teacher for an arm of the teacher, {found}")

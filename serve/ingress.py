@@ -49,7 +49,13 @@ class IngressReplica:
         pins, home = Pins(), settings.state_dir
         self._follower = ChampionFollower(store, client, state_dir=home, lineage=lineage, pins=pins)
         self._experiments = ExperimentFollower(
-            store, client, pins, state_dir=home, lineage=lineage, has_teacher=settings.has_teacher
+            store,
+            client,
+            pins,
+            state_dir=home,
+            lineage=lineage,
+            has_teacher=settings.has_teacher,
+            has_agent=agent is not None,
         )
         self._pins = PinFollower(store, client, pins)
         self._doorbell = Doorbell([self._follower.bell, self._experiments.bell])

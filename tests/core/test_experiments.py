@@ -24,7 +24,7 @@ def test_weights_may_miss_one_by_a_hundredth() -> None:
         ({"arms": arms(("a", "v1", 0.5), ("a", "v2", 0.5))}, "name of its own"),
         ({"arms": arms(("a", "v1", 1.0))}, "arms"),
         ({"arms": arms(("a", "v1", 0.0), ("b", "v2", 1.0))}, "weight"),
-        ({"arms": arms(("a", "agent", 0.5), ("b", "v2", 0.5))}, "not served here"),
+        ({"arms": arms(("a", "agents", 0.5), ("b", "v2", 0.5))}, "teacher, agent or a version"),
         ({"arms": arms(("a", "v0", 0.5), ("b", "v2", 0.5))}, "such as v3"),
         ({"name": "a name"}, "name"),
         ({"name": ""}, "name"),
@@ -42,7 +42,7 @@ def test_what_cannot_be_judged_is_refused(changes: dict[str, object], says: str)
 
 def test_an_arm_knows_its_version() -> None:
     assert Arm(name="a", model="v12", weight=0.5).version == 12
-    assert Arm(name="a", model="base", weight=0.5).version is None
+    assert {Arm(name="a", model=name, weight=0.5).version for name in ("base", "teacher", "agent")} == {None}
 
 
 def test_the_first_arm_is_the_control() -> None:

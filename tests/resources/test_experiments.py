@@ -192,6 +192,18 @@ def test_the_winner_of_the_results_becomes_champion(store: Store) -> None:
     assert [variant.samples for variant in done.experiment.results.variants] == [40, 40]
 
 
+@pytest.mark.parametrize("model", ["agent", "teacher"])
+def test_an_arm_that_is_no_version_wins_and_the_champion_stays(store: Store, model: str) -> None:
+    two_versions(store)
+    arms = [{"name": "a", "model": "v1", "weight": 0.5}, {"name": "b", "model": model, "weight": 0.5}]
+    experiment = store.experiments.add(design(arms=arms))
+    done = store.experiments.conclude(experiment.id, "b", "she asked for it", "a person")
+
+    assert (done.experiment.winner, store.champion.get().n) == ("b", 2)
+    assert "v2 stays champion" in done.message
+    assert model in done.message
+
+
 def test_a_winner_the_results_do_not_name_needs_a_reason(store: Store) -> None:
     experiment = started(store)
     assert "v2 stays champion" in store.experiments.conclude(experiment.id, "a", None, "a person").message

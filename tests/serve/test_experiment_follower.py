@@ -230,10 +230,11 @@ async def test_when_it_ends_the_champion_answers_and_nothing_stays_pinned(scene:
     assert '"experiment": null' in (scene.folder / "experiment.json").read_text()
 
 
-async def test_a_teacher_that_is_not_there_is_no_arm(scene: Scene) -> None:
-    arms = [{"name": "a", "model": "v1", "weight": 0.5}, {"name": "b", "model": "teacher", "weight": 0.5}]
+@pytest.mark.parametrize("name", ["teacher", "agent"])
+async def test_a_teacher_or_an_agent_that_is_not_there_is_no_arm(scene: Scene, name: str) -> None:
+    arms = [{"name": "a", "model": "v1", "weight": 0.5}, {"name": "b", "model": name, "weight": 0.5}]
     scene.store.experiments.add(design(arms=arms))
-    without, with_one = scene.follower(), scene.follower(has_teacher=True)
+    without, with_one = scene.follower(), scene.follower(**{f"has_{name}": True})
     await without.follow_once()
     await with_one.follow_once()
     assert without.current is None

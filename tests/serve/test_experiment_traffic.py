@@ -12,14 +12,17 @@ from fastapi import FastAPI
 from resources.experiments import Experiment
 from resources.store import Store, StoreUnavailable
 from serve import served_log
+from serve.agent import AgentOptions, AgentService
+from serve.agent_client import AgentClient
 from serve.api import IngressDeps, build_api
+from serve.engine_client import EngineUnavailable
 from serve.experiment_follower import Assigned, ExperimentFollower
 from serve.metrics import Metrics
 from serve.pins import Pins
 from serve.served_log import ServedLog
 from serve.store_door import StoreDoor
 from serve.turn import Draft, Turn
-from tests.fakes import FakeEngine
+from tests.fakes import FakeEngine, FakeFollower
 from tests.resources.experiment_examples import design, two_versions, units
 from tests.serve.asgi_call import AsgiCall
 from tests.serve.ingress_fixtures import LOCAL
@@ -218,6 +221,59 @@ async def test_no_message_leaves_for_a_teacher_where_only_the_student_may_answer
     ):
         await client.post("/mlops/settings", json={"answer_with": wish})
         assert (await ask(client, "kim")).headers["x-whetstone-model"] == model
+
+
+class AgentArm:
+    """Everybody is the agent's."""
+
+    def assigned(self, turn: Turn) -> Assigned | None:
+        return Assigned(1, "user:kim", "b", "agent")
+
+
+@pytest.fixture
+async def agents(deps: IngressDeps, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """An ingress of which every turn of `production` is the agent's arm."""
+    service, arm = AgentService(deps.engine, AgentOptions(tmp_path)), AgentArm()
+    built = build_api(replace(deps, experiments=arm, agent=AgentClient(service.run)))  # type: ignore[arg-type]
+    async with (
+        built.router.lifespan_context(built),
+        httpx.AsyncClient(transport=httpx.ASGITransport(built), base_url=LOCAL) as client,
+    ):
+        yield client
+    await service.close()
+
+
+async def test_the_agent_is_an_arm_and_the_header_names_the_version_that_wrote(
+    agents: httpx.AsyncClient, engine: FakeEngine, follower: FakeFollower, store: Store
+) -> None:
+    follower.current = "v2"
+    answer = await ask(agents, "kim")
+
+    assert (answer.headers["x-whetstone-model"], answer.headers["x-whetstone-tier"]) == ("v2", "primary")
+    assert (engine.asked[0]["messages"][0]["role"], engine.asked[0]["model"]) == ("system", "v2")
+    stored = store.conversations.get(answer.headers["x-whetstone-conversation"])
+    assert stored is not None
+    assert (stored.conversation.source, stored.conversation.model) == ("agent", "v2")
+
+
+async def test_what_an_agent_cannot_give_is_not_asked_of_its_arm(agents: httpx.AsyncClient, engine: FakeEngine) -> None:
+    assert (await ask(agents, "kim", n=2)).status_code == 200
+    assert [message["role"] for message in engine.asked[0]["messages"]] == ["user"]
+
+
+async def test_the_champion_stands_in_for_an_agent_that_fails(agents: httpx.AsyncClient, engine: FakeEngine) -> None:
+    chat = engine.chat
+
+    async def no_prompt(body: dict[str, Any]) -> Any:
+        if body["messages"][0]["role"] == "system":
+            raise EngineUnavailable("for the agent alone")
+        async for item in chat(body):
+            yield item
+
+    engine.chat = no_prompt  # type: ignore[method-assign]
+    answer = await ask(agents, "kim")
+
+    assert (answer.status_code, answer.headers["x-whetstone-tier"]) == (200, "fallback")
 
 
 ARM = Assigned(1, "user:kim", "a", "v1")

@@ -51,7 +51,7 @@ WRONG: list[tuple[dict[str, Any], int, str]] = [
     ({"model_b_id": None}, 422, "model_a_id and model_b_id"),
     ({"model_b_id": 99}, 404, "v99"),
     ({"model_b_id": 0}, 422, "such as v3"),
-    ({"model_b_id": "agent"}, 422, "not served here"),
+    ({"model_b_id": "agent"}, 409, "AGENT_ENABLED"),
     ({"model_b_id": "teacher"}, 409, "OPENAI_API_KEY"),
     ({"model_b_id": 3}, 409, "rejected"),
     ({"experiment_name": "a name!"}, 422, "experiment_name: expected letters, digits, - and _"),

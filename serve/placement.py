@@ -59,7 +59,7 @@ def placed(settings: Settings, gpus: float | None) -> Placement:
     wanted = Placement(
         _engine(settings, gpus),
         _second(settings),
-        Part("the agent", "AGENT_GPU_FRACTION", settings.agent_gpu_fraction),
+        Part("the agent", "AGENT_GPU_FRACTION", settings.agent_gpu_fraction if settings.agent_enabled else 0.0),
         Part("the rest", "REST_GPU_FRACTION", settings.rest_gpu_fraction),
     )
     _check(wanted, gpus)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from serve.guarded import Chats
 from serve.health_api import health_routes
 from serve.keeper import Keeper, Writer
 from serve.limits import Gate, IngressLimits
+from serve.listener import Listener
 from serve.live_view import LiveView
 from serve.loop_api import loop_routes
 from serve.metrics import Metrics
@@ -76,6 +77,7 @@ class IngressDeps:
     max_tokens: int = 2048
     worker: Worker | None = None
     forget: Callable[[str], object] | None = None
+    listener: Listener | None = None
 
 
 def build_api(deps: IngressDeps) -> FastAPI:
@@ -114,7 +116,7 @@ def build_api(deps: IngressDeps) -> FastAPI:
         model_routes(_model_shop(deps, door, answering.names)),
         health_routes(deps.engine, answering, metrics),
     ]
-    return _assembled(routers, _lifespan(live, door, files, served, jobs), deps.keys, metrics)
+    return _assembled(routers, _lifespan(live, door, files, served, jobs, deps.listener), deps.keys, metrics)
 
 
 def _model_shop(deps: IngressDeps, door: StoreDoor, names: Callable[[], list[str]]) -> ModelShop:
@@ -133,13 +135,21 @@ def _assembled(routers: list[APIRouter], lifespan: Any, keys: Keys, metrics: Met
     return api
 
 
-def _lifespan(live: LiveView, door: StoreDoor, files: UploadFiles, served: ServedLog, jobs: DatasetJobs) -> Any:
+def _lifespan(
+    live: LiveView,
+    door: StoreDoor,
+    files: UploadFiles,
+    served: ServedLog,
+    jobs: DatasetJobs,
+    listener: Listener | None,
+) -> Any:
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(api: FastAPI) -> AsyncIterator[None]:
         await live.refresh()
         await asyncio.to_thread(files.sweep)
         looking = [asyncio.create_task(live.run()), asyncio.create_task(served.run())]
-        yield
+        async with listener.listening(api) if listener else nullcontext():
+            yield
         for task in looking:
             task.cancel()
         await served.flush()

@@ -16,6 +16,8 @@ from serve.logs import configure_logs
 from serve.placement import PlacementRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ray.serve import Application
 
     from serve.running import Serving
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("serve.app")
 
 _SLOW_START_SECONDS = 180
+_MESSAGE_BYTES = 2**31 - 1  # the ingress bounds bodies; between replicas nothing else should
 
 
 def main() -> int:
@@ -50,12 +53,17 @@ def main() -> int:
         serving.stop()
 
 
-def start(settings: Settings) -> "Serving":
-    """Begin to start everything on this machine and return at once; `Serving.ready` tells when it is up."""
+def start(
+    settings: Settings, engine: "Callable[[], Application] | None" = None, *, by_proxy: bool = False
+) -> "Serving":
+    """Begin to start everything on this machine and return at once; `Serving.ready` tells when it is up.
+
+    `engine` makes one that stands in for ours; `by_proxy`: Serve's proxy listens, as on a cluster.
+    """
     os.environ.update(environment(settings))
     from serve.cluster import launch  # Ray reads its environment while it is imported
 
-    return launch(settings)
+    return launch(settings, engine() if engine else None, by_proxy=by_proxy)
 
 
 def build(arguments: dict[str, Any]) -> "Application":
@@ -138,6 +146,11 @@ def environment(settings: Settings) -> dict[str, str]:
         "RAY_worker_niceness": "0",  # Ray's own default of 15 puts chat behind everything else on the machine
         "RAY_memory_monitor_refresh_ms": "0",  # memory that is short is the trainer's to give back, not the engine's
         "RAY_COLOR_PREFIX": "0",
+        # one event loop a replica, and gRPC between them: a request, and each piece of a stream, spares several threads
+        "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+        "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+        "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(_MESSAGE_BYTES),
         "RAY_SERVE_SLOW_STARTUP_WARNING_S": str(_SLOW_START_SECONDS),
         "VLLM_LOGGING_LEVEL": "INFO" if settings.log_level == "DEBUG" else "ERROR",
     }

@@ -14,6 +14,7 @@ from serve.bodies import body_as, documented
 from serve.error_docs import STORED, errors
 from serve.errors import ApiError
 from serve.figures import chat_figures
+from serve.hang_up import while_connected
 from serve.limits import IngressLimits
 from serve.openai_api import truth
 from serve.schema import ChatBody
@@ -42,7 +43,7 @@ def chat_routes(answering: Answering, door: StoreDoor, limits: IngressLimits) ->
             user_id=body.user_id,
             session_id=body.session_id,
         )
-        reply = await answering.reply(turn)
+        reply = await while_connected(request, answering.reply(turn))
         info = {
             "collected": reply.kept.collected,
             **await figures.now(),

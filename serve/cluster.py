@@ -27,8 +27,11 @@ _CONTROL_REQUESTS = 16  # a swap must find a place also while every chat place i
 _HEALTH: dict[str, Any] = {"health_check_period_s": 5, "health_check_timeout_s": 60}
 
 
-def launch(settings: Settings) -> Serving:
-    """Begin to start everything on this machine and return at once; `Serving.ready` tells when it is up."""
+def launch(settings: Settings, engine: serve.Application | None = None, *, by_proxy: bool = False) -> Serving:
+    """Begin to start everything on this machine and return at once; `Serving.ready` tells when it is up.
+
+    `engine` stands in for ours and its reconciler. `by_proxy`: Serve's proxy listens, as on a cluster.
+    """
     remove_orphans()
     folder = make_folder()
     serving = Serving(settings, folder)
@@ -41,10 +44,14 @@ def launch(settings: Settings) -> Serving:
             logging_level=logging.WARNING,
             _temp_dir=str(folder),
         )
-        made = application(settings)
+        made = (
+            build_ingress(engine, settings, [], by_proxy=by_proxy)
+            if engine
+            else application(settings, by_proxy=by_proxy)
+        )
         logs = LoggingConfig(log_level="INFO" if settings.log_level == "DEBUG" else "WARNING", enable_access_log=False)
         http = {"host": settings.host, "port": settings.fastapi_port, "request_timeout_s": None}
-        serve.start(proxy_location="HeadOnly", http_options=http, logging_config=logs)
+        serve.start(proxy_location="HeadOnly" if by_proxy else "Disabled", http_options=http, logging_config=logs)
         target = RunTarget(target=made, name=APPLICATION, route_prefix="/", logging_config=logs)
         serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
     except PlacementRefused:
@@ -57,7 +64,9 @@ def launch(settings: Settings) -> Serving:
     return serving
 
 
-def application(settings: Settings, gpus: float | None = None, engine: type = EngineReplica) -> serve.Application:
+def application(
+    settings: Settings, gpus: float | None = None, engine: type = EngineReplica, *, by_proxy: bool = True
+) -> serve.Application:
     """The ingress, engines and agent behind it, and the reconciler beside it.
 
     `gpus` is how many there will be (None: those of the cluster, where there is one). Raises PlacementRefused.
@@ -80,7 +89,7 @@ def application(settings: Settings, gpus: float | None = None, engine: type = En
     reconciler = serve.deployment(name="Reconciler", ray_actor_options={"num_cpus": 0}, **_HEALTH)(ReconcilerReplica)
     others = [reconciler.bind(engines, settings, lineage)]
     agent = _agent(settings, placement.agent).bind(engines, settings) if settings.agent_enabled else None
-    return build_ingress(engines, settings, others, placement.rest.actor_options(0), agent)
+    return build_ingress(engines, settings, others, placement.rest.actor_options(0), agent, by_proxy=by_proxy)
 
 
 def _agent(settings: Settings, part: Part) -> serve.Deployment:

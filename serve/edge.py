@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.auth import Keys
 from serve.errors import api_error
+from serve.hang_up import ClientLeft
 from serve.metrics import Metrics
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -31,6 +32,8 @@ class Edge:
         try:
             inner["caller"] = self._caller(scope)
             await self.app(inner, receive, noting)
+        except ClientLeft:
+            pass  # counted as 499
         except Exception as error:  # noqa: BLE001 (the HTTP edge: every exception gets its answer from one table)
             answer = api_error(error)
             if not status:

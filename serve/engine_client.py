@@ -99,6 +99,7 @@ class HandleEngine:
 
 @contextmanager
 def translated() -> Iterator[None]:
+    from grpc.aio import AioRpcError  # type: ignore[import-untyped]  # what a handle lets through over gRPC
     from ray.exceptions import RayActorError, RayTaskError
     from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
@@ -106,7 +107,7 @@ def translated() -> Iterator[None]:
         yield
     except BackPressureError as error:
         raise EngineBusy(str(error)) from None
-    except (RayActorError, DeploymentUnavailableError) as error:
+    except (RayActorError, DeploymentUnavailableError, AioRpcError) as error:
         raise EngineUnavailable(f"the engine is restarting ({type(error).__name__})") from None
     except RayTaskError as error:
         raise error.cause from None

@@ -27,6 +27,7 @@ from serve.engine_team import client_of
 from serve.experiment_follower import ExperimentFollower
 from serve.features import FeatureLookUp
 from serve.limits import IngressLimits
+from serve.listener import Listener
 from serve.logs import configure_logs
 from serve.pin_follower import PinFollower
 from serve.pins import Pins
@@ -41,7 +42,13 @@ class IngressReplica:
     """Chat goes on with the last known champion while the store is away, also from the start."""
 
     def __init__(
-        self, engine: Any, settings: Settings, lineage: str, others: Sequence[Any] = (), agent: Any = None
+        self,
+        engine: Any,
+        settings: Settings,
+        lineage: str,
+        others: Sequence[Any] = (),
+        agent: Any = None,
+        listener: Listener | None = None,
     ) -> None:
         configure_logs(settings.log_level)
         store = _store(settings, lineage)
@@ -86,6 +93,7 @@ class IngressReplica:
             plan=DeploymentPlan(settings, ray.cluster_resources().get("GPU", 0)),
             tokenizer=str(base_model.resolve(settings.base_model, settings.models_dir)),
             max_tokens=settings.finetune_max_length,
+            listener=listener,
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -111,11 +119,15 @@ def build_ingress(
     others: Sequence[serve.Application],
     actor: Mapping[str, Any] | None = None,
     agent: serve.Application | None = None,
+    *,
+    by_proxy: bool = True,
 ) -> serve.Application:
     """The root of the application: the ingress over engine and agent, and beside it what only has to run.
 
-    `engine` is one, or a list of several each with its size; `actor` what Ray sets aside for the ingress.
+    `engine` is one, or a list of several each with its size; `actor` what Ray sets aside for the ingress. Unless
+    Serve's proxy is there to listen, the ingress does, which is then the only replica of its kind.
     """
+    own = Listener(settings.host, settings.fastapi_port, settings.request_timeout_seconds)
     lineage = base_model.fingerprint(base_model.resolve(settings.base_model, settings.models_dir))
     deployment = serve.deployment(
         name="Ingress",
@@ -125,7 +137,7 @@ def build_ingress(
         health_check_timeout_s=60,
         ray_actor_options={"num_cpus": 0, **(actor or {})},
     )(IngressReplica)
-    return deployment.bind(engine, settings, lineage, list(others), agent)
+    return deployment.bind(engine, settings, lineage, list(others), agent, None if by_proxy else own)
 
 
 def keys_of(settings: Settings) -> Keys:

@@ -9,6 +9,7 @@ from serve.answering import Answering, Opened
 from serve.bodies import body_as, documented
 from serve.error_docs import STORED, errors
 from serve.errors import ApiError
+from serve.hang_up import while_connected
 from serve.keeper import Kept
 from serve.limits import IngressLimits
 from serve.messages import asked
@@ -34,7 +35,7 @@ def openai_routes(answering: Answering, door: StoreDoor, limits: IngressLimits) 
         """
         body = await body_as(ChatCompletionBody, request, limits.body_bytes, status=400)
         turn = turn_of(body, limits, request.scope.get("caller", ""))
-        return await _streamed(answering, turn) if body.stream else await _whole(answering, turn)
+        return await _streamed(answering, turn) if body.stream else await _whole(answering, turn, request)
 
     @routes.get("/v1/models")
     async def models() -> dict[str, Any]:
@@ -93,8 +94,8 @@ def truth(model: str, turn: Turn, kept: Kept, tier: str = "primary") -> dict[str
     }
 
 
-async def _whole(answering: Answering, turn: Turn) -> Response:
-    reply = await answering.reply(turn)
+async def _whole(answering: Answering, turn: Turn, request: Request) -> Response:
+    reply = await while_connected(request, answering.reply(turn))
     return JSONResponse(reply.body, headers=truth(reply.model, turn, reply.kept, reply.tier))
 
 

@@ -16,6 +16,7 @@ from serve.bodies import body_as, documented
 from serve.error_docs import STORED, errors
 from serve.errors import ApiError, invalid
 from serve.features import Features
+from serve.hang_up import while_connected
 from serve.limits import Gate, IngressLimits
 from serve.messages import asked
 from serve.openai_api import truth
@@ -58,7 +59,7 @@ def wrapper_routes(
         model = await _model(door, stage)
         known = await features.of(body.user_id)
         try:
-            made = await predicts(_Asked(body, model, known, request.scope.get("caller", "")))
+            made = await while_connected(request, predicts(_Asked(body, model, known, request.scope.get("caller", ""))))
         except ValidationError as error:
             raise _bad_message(error) from None
         except ValueError as error:

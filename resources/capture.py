@@ -45,6 +45,11 @@ class CaptureWriter:
             self._queue.put((conversation, future))
         return future
 
+    @property
+    def waiting(self) -> int:
+        """Conversations that are handed over and not on disk."""
+        return self._queue.qsize()
+
     def close(self) -> None:
         """Write what waits, then end."""
         with self._gate:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 from core.conversation import Conversation, Message, Provenance
 from serve.agent_client import not_taken
-from serve.champion_follower import UnknownModel
+from serve.champion_follower import Swaps, UnknownModel
 from serve.engine_client import Body, EngineClient, Item
 from serve.errors import api_error
 from serve.experiment_follower import Assigned
@@ -18,7 +18,7 @@ from serve.guarded import Chats, Deadlines, Guarded
 from serve.keeper import Keeper, Kept
 from serve.limits import Gate
 from serve.live_view import LiveView
-from serve.metrics import Metrics
+from serve.metrics import Metrics, Pace
 from serve.turn import AGENT, DONE, Draft, Turn, event, events
 from serve.upstream_answer import asked_in, check_head, chunk_of, ended_early
 
@@ -29,6 +29,7 @@ class Follower(Protocol):
     """What is needed of ChampionFollower."""
 
     current: str
+    swaps: Swaps
 
     async def resolve(self, model: str) -> str: ...
 
@@ -106,6 +107,7 @@ class Answering:
         self._agent = Guarded(agent, deadlines) if agent else None
         self._experiments: Experimenting | None = experiments[0] if experiments else None
         self._noting: Noting | None = experiments[1] if experiments else None
+        self.waiting = 0  # chats of which nobody has begun to answer
 
     def names(self) -> list[str]:
         """Every model a client may ask for."""
@@ -115,6 +117,10 @@ class Answering:
     def champion(self) -> str:
         """The concrete name behind `production`."""
         return self._follower.current
+
+    def swaps(self) -> Swaps:
+        """What became of the moves of the champion since the start."""
+        return self._follower.swaps
 
     def circuits(self) -> dict[str, dict[str, Any]]:
         """The circuit breakers of the champion, of teacher and agent, and of what else was asked for."""
@@ -131,6 +137,7 @@ class Answering:
             draft = Draft()
             draft.read(body.get("choices"))
             self._count(turn, speaker, draft)
+            self._metrics.count_tokens(speaker.name, body.get("usage"))
             seconds = time.monotonic() - started
             kept = self._noted(await self._keep(turn, speaker, draft, self._unwanted(turn)))
             said = {**body, "id": turn.id, "model": speaker.name}
@@ -143,13 +150,16 @@ class Answering:
         """
         with self._gate.place():
             draft, unwanted = Draft(), self._unwanted(turn)
-            deadline = asyncio.get_running_loop().time() + self._seconds
+            asked, deadline = time.monotonic(), asyncio.get_running_loop().time() + self._seconds
             speaker, opened, _ = await self._begin(turn, stream=True)
+            pace = Pace(self._metrics, speaker.name, asked)
             async with aclosing(opened) as items:
                 kept = await self._keep(turn, speaker, draft, unwanted)
                 yield Opened(speaker.name, kept, speaker.tier)
                 try:
-                    async for chunk in self._chunks(items, deadline, draft):
+                    async for chunk in self._chunks(items, deadline, draft, pace):
+                        if chunk.get("choices") == [] and not turn.wants_usage:
+                            continue  # the count of tokens that we asked for, and the client did not
                         yield event({**chunk, "id": turn.id, "model": speaker.name})
                     if not draft.failed:
                         kept = await self._keep(turn, speaker, draft, unwanted)
@@ -163,6 +173,13 @@ class Answering:
 
     async def _begin(self, turn: Turn, *, stream: bool) -> tuple[Speaker, AsyncGenerator[Item, None], dict[str, Any]]:
         """The first who can answer, what it says after its head, and the JSON of that head."""
+        self.waiting += 1
+        try:
+            return await self._first_of(turn, stream)
+        finally:
+            self.waiting -= 1
+
+    async def _first_of(self, turn: Turn, stream: bool) -> tuple[Speaker, AsyncGenerator[Item, None], dict[str, Any]]:
         arm = self._arm(turn)
         *before, last = self._order(turn.model, arm)
         for place, name in enumerate(before):
@@ -252,10 +269,9 @@ class Answering:
         return ("production", "teacher") if ours_first else ("teacher", "production")
 
     async def _chunks(
-        self, items: AsyncGenerator[Item, None], deadline: float, draft: Draft
+        self, items: AsyncGenerator[Item, None], deadline: float, draft: Draft, pace: Pace
     ) -> AsyncGenerator[dict[str, Any], None]:
         """What comes before [DONE], read into the draft; an error is the last of it."""
-        started = time.monotonic()
         try:
             while True:
                 async with asyncio.timeout_at(deadline):
@@ -264,9 +280,9 @@ class Answering:
                     if data == DONE:
                         return
                     chunk = chunk_of(data)
-                    if not draft.text:
-                        self._metrics.first_token_seconds.observe(time.monotonic() - started)
-                    draft.read(chunk.get("choices"))
+                    if draft.read(chunk.get("choices")):
+                        pace.said()
+                    self._metrics.count_tokens(pace.model, chunk.get("usage"))
                     yield chunk
         except Exception as error:  # noqa: BLE001 (the HTTP edge: the answer has begun, so the error is its last event)
             draft.failed = True

@@ -90,11 +90,13 @@ def build_api(deps: IngressDeps) -> FastAPI:
     gate = Gate("chats", limits.running_chats)
     metrics.chats.set_function(lambda: gate.taken)
     known = Features(deps.features, metrics, limits.feature_seconds)
+    metrics.waiting.set_function(lambda: answering.waiting)
+    metrics.captures_waiting.set_function(lambda: deps.writer.waiting)
     served = ServedLog(door, metrics, deps.look_seconds)
     answering = Answering(
         deps.engine,
         deps.follower,
-        Keeper(deps.writer, limits.capture_seconds),
+        Keeper(deps.writer, limits.capture_seconds, metrics),
         live,
         metrics,
         gate,
@@ -114,7 +116,7 @@ def build_api(deps: IngressDeps) -> FastAPI:
         review_routes(door, limits),
         experiment_routes(door, limits, ModelsOnHand(answering.names, deps.engine_adapters)),
         model_routes(_model_shop(deps, door, answering.names)),
-        health_routes(deps.engine, answering, metrics),
+        health_routes(deps.engine, answering, metrics, door),
     ]
     return _assembled(routers, _lifespan(live, door, files, served, jobs, deps.listener), deps.keys, metrics)
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.manifest import MANIFEST_NAME
@@ -29,6 +30,15 @@ class UnknownModel(Exception):
     """A model name that is neither `production`, `base` nor a version this lineage has on disk."""
 
 
+@dataclass
+class Swaps:
+    """Moves of the champion since the start, and the seconds that the last one took."""
+
+    done: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+
 class ChampionFollower:
     """Polls the champion; `current` is the concrete name behind `production` and changes by one assignment.
 
@@ -47,6 +57,7 @@ class ChampionFollower:
         interval_seconds: float = 0.5,
     ) -> None:
         self.current: str = BASE
+        self.swaps = Swaps()
         self.settled, self.bell = asyncio.Event(), asyncio.Event()
         self._store, self._engine, self._lineage, self._interval = store, engine, lineage, interval_seconds
         self._held = pins or Pins()
@@ -148,6 +159,8 @@ class ChampionFollower:
 
     async def _served_now(self, wanted: Champion | LastChampion, seconds: float) -> None:
         moved = self._moved(wanted)
+        if self._served and _name(wanted.n) != self.current:
+            self.swaps.done, self.swaps.seconds = self.swaps.done + 1, seconds
         self.current = _name(wanted.n)
         self._served = wanted
         self._failing, self._delay = None, _FIRST_RETRY_SECONDS
@@ -173,6 +186,7 @@ class ChampionFollower:
 
     async def _tell_of_failure(self, wanted: Champion | LastChampion, reason: str) -> None:
         self._failing = (wanted.n, reason)
+        self.swaps.failed += 1
         log.error("production stays %s: %s", self.current, reason)
         if not self.settled.is_set():
             await self._fall_back(wanted)

@@ -83,6 +83,9 @@ def chat_figures(store: Store, total: int | None = None) -> dict[str, Any]:
     }
 
 
+LOOP_STATES = ("idle", "queued", "training", "evaluating", "registering", "stopped")
+
+
 def loop_state(version: Version | None, queued: bool) -> str:
     """One word for where the loop is."""
     if version is None:

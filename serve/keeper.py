@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,12 +10,16 @@ from typing import Protocol
 from core.conversation import Conversation
 from resources.conversations import Captured
 from resources.store import CaptureFull, StoreUnavailable
+from serve.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 
 class Writer(Protocol):
     """What is needed of `resources.capture.CaptureWriter`."""
+
+    @property
+    def waiting(self) -> int: ...
 
     def submit(self, conversation: Conversation) -> Future[Captured]: ...
 
@@ -29,11 +34,12 @@ class Kept:
 
 
 class Keeper:
-    def __init__(self, writer: Writer, seconds: float) -> None:
-        self._writer, self._seconds = writer, seconds
+    def __init__(self, writer: Writer, seconds: float, metrics: Metrics | None = None) -> None:
+        self._writer, self._seconds, self._metrics = writer, seconds, metrics or Metrics()
 
     async def keep(self, conversation: Conversation) -> Kept:
         """Wait until it is committed, but not long: `collected` is true only of what is on disk."""
+        began = time.monotonic()
         try:
             waiting = asyncio.wrap_future(self._writer.submit(conversation))
         except (CaptureFull, StoreUnavailable) as error:
@@ -46,6 +52,8 @@ class Keeper:
         if failure is not None:
             return Kept(False, reason=_reason(failure))
         captured = waiting.result()
+        self._metrics.capture_seconds.observe(time.monotonic() - began)
+        self._metrics.captures.labels(str(captured.eligible).lower()).inc()
         return Kept(captured.collected, captured.eligible, captured.reason)
 
     def keep_later(self, conversation: Conversation) -> None:

@@ -38,7 +38,13 @@ class Turn:
     def body(self, model: str, stream: bool) -> Body:
         """What the engine gets."""
         messages = [{"role": message.role, "content": message.content} for message in self.messages]
-        return {**self.parameters, "model": model, "messages": messages, "stream": stream}
+        counted = {"stream_options": {"include_usage": True}} if stream and model != "teacher" else {}
+        return {**self.parameters, "model": model, "messages": messages, "stream": stream, **counted}
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether the client asked a stream for the count of its tokens."""
+        return bool((self.parameters.get("stream_options") or {}).get("include_usage"))
 
     def for_agent(self, version: str) -> dict[str, Any]:
         """What an agent gets beside the body: who asks, in which thread, and which version writes all of the reply."""
@@ -75,13 +81,15 @@ class Draft:
         """Said to its end: an answer cut at the token limit would teach to stop early."""
         return self.finish == "stop" and not self.failed
 
-    def read(self, choices: Any) -> None:
-        """Take over one chunk of a stream, or a whole answer."""
+    def read(self, choices: Any) -> bool:
+        """Take over one chunk of a stream, or a whole answer; whether it said something."""
+        before = len(self.text)
         for choice in choices if isinstance(choices, list) else ():
             if choice.get("index", 0) == 0:
                 said = choice.get("delta") or choice.get("message") or {}
                 self.text += said.get("content") or ""
                 self.finish = choice.get("finish_reason") or self.finish
+        return len(self.text) > before
 
 
 def storable(text: str) -> str:

@@ -24,7 +24,7 @@ from resources.store import Store
 from resources.tracking import RunStatus, Tracking
 from resources.trainer import Stage, Trainer
 from resources.versions import Claim
-from serve.champion_follower import UnknownModel
+from serve.champion_follower import Swaps, UnknownModel
 from serve.engine_client import Body, Item
 
 
@@ -106,7 +106,7 @@ class FakeFollower:
     """A champion that tests move by assignment."""
 
     def __init__(self, current: str = "base", versions: Sequence[str] = ()) -> None:
-        self.current, self.versions = current, versions
+        self.current, self.versions, self.swaps = current, versions, Swaps()
 
     async def resolve(self, model: str) -> str:
         if model == "production":
@@ -125,6 +125,10 @@ class FakeWriter:
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
         self.submitted: list[Conversation] = []
+
+    @property
+    def waiting(self) -> int:
+        return len(self.submitted)
 
     def submit(self, conversation: Conversation) -> Future[Captured]:
         self.submitted.append(conversation)

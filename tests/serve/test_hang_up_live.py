@@ -68,13 +68,13 @@ class Stack:
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     with tempfile.TemporaryDirectory(prefix="whetstone-test-") as folder:
         port, log = free_ports(1)[0], Path(folder) / "log"
-        command = [sys.executable, "-m", "bench.mock_stack", str(port), folder, "--pause", "0.5"]
+        command = [sys.executable, "-m", "bench.mock_stack", str(port), folder, "--pause", "0.15"]
         command += ["--by-proxy"] if request.param == "proxy" else []
         with log.open("wb") as output:
             process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=dict(os.environ))
         running = Stack(process, port, log)
         try:
-            running.wait_for(0, 120)
+            running.wait_for(0, 180)
             yield running
         finally:
             process.terminate()

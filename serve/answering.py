@@ -158,7 +158,7 @@ class Answering:
                 yield Opened(speaker.name, kept, speaker.tier)
                 try:
                     async for chunk in self._chunks(items, deadline, draft, pace):
-                        if chunk.get("choices") == [] and not turn.wants_usage:
+                        if chunk.get("choices") == [] and "usage" in chunk and not turn.wants_usage:
                             continue  # the count of tokens that we asked for, and the client did not
                         yield event({**chunk, "id": turn.id, "model": speaker.name})
                     if not draft.failed:

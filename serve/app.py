@@ -151,6 +151,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
         "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(_MESSAGE_BYTES),
+        "RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S": "1",  # an engine that is busy for a tenth of a second is no other
         "RAY_SERVE_SLOW_STARTUP_WARNING_S": str(_SLOW_START_SECONDS),
         "VLLM_LOGGING_LEVEL": "INFO" if settings.log_level == "DEBUG" else "ERROR",
     }

@@ -39,7 +39,7 @@ class Stack:
 
     def answering(self) -> int | None:
         """How many requests the engine works on; None while nothing answers."""
-        with suppress(httpx.HTTPError, KeyError):
+        with suppress(httpx.HTTPError, KeyError, ValueError):
             said = httpx.get(f"{self.url}/ready", timeout=5, trust_env=False).json()["base_model"]
             return int(said.rpartition(" ")[2])
         return None

@@ -69,6 +69,7 @@ ROUTES = {
     "POST /api/v1/admin/models/register",
     "POST /api/v1/admin/models/{id}/archive",
     "POST /api/v1/admin/models/{id}/benchmarks",
+    "POST /api/v1/admin/models/{id}/deploy",
     "POST /api/v1/admin/models/{id}/promote",
     "POST /api/v1/admin/models/{id}/rollback",
     "GET /api/v1/circuit-breaker/status",

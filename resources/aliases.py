@@ -5,6 +5,7 @@ from pathlib import Path
 from resources import adapters
 from resources.champions import Champion
 from resources.registry import FOREIGN, Registry
+from resources.registry_names import tell_names
 from resources.store import NotAllowed, NotFound, Store
 from resources.versions import Version
 
@@ -37,7 +38,7 @@ def reconcile(
     champion = store.champion.get()
     done += _point(registry, PREVIOUS, champion.previous)
     done += _point(registry, STAGING, candidate(store, champion))
-    return done
+    return done + tell_names(store, registry)
 
 
 def _follow(store: Store, registry: Registry, production: str, adapters_dir: Path | None) -> list[str]:

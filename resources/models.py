@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from resources.conversations import Page
 from resources.database import Database
@@ -61,18 +61,40 @@ class Models:
             _check_finished(row)
             _check_name_free(connection, wanted)
             ours = row.base_fingerprint == self._lineage
-            if not _is_named(connection, wanted):
+            named = _is_named(connection, wanted)
+            if named and set(model_row(connection, self._lineage, wanted.n).tags) == set(wanted.tags):
+                return model_row(connection, self._lineage, wanted.n)
+            if not named:
                 fresh = {"n": wanted.n, "model_name": wanted.model_name, "version": wanted.version}
                 values = {**fresh, "base_model": wanted.base_model if ours else None, "registered_at": utc_now()}
+                values |= {"changes": 0, "told": 0}
                 connection.execute(insert(models).values(**values))
                 message = f"v{wanted.n} is registered as {wanted.model_name} {wanted.version}"
                 write_event(connection, "model_registered", message, wanted.n, {**fresh, "tags": list(wanted.tags)})
             connection.execute(delete(model_tags).where(model_tags.c.n == wanted.n))
             for tag in sorted(set(wanted.tags)):
                 connection.execute(insert(model_tags).values(n=wanted.n, tag=tag))
+            mine = update(models).where(models.c.n == wanted.n)
+            connection.execute(mine.values(changes=models.c.changes + 1))
             return model_row(connection, self._lineage, wanted.n)
 
         return self._database.write(work)
+
+    def untold(self, limit: int = 20) -> list[tuple[Model, int]]:
+        """Models whose names or tags the registry does not have yet, each with the change that it lacks."""
+        query = select(models.c.n, models.c.changes).where(models.c.told < models.c.changes).limit(limit)
+
+        def work(connection: Connection) -> list[tuple[Model, int]]:
+            rows = connection.execute(query).all()
+            found = model_rows(connection, self._lineage, [row.n for row in rows])
+            return list(zip(found, [row.changes for row in rows], strict=True))
+
+        return self._database.read(work)
+
+    def mark_told(self, n: int, change: int) -> None:
+        """The registry has what it was named at this change; a later one is still to be told."""
+        mine = update(models).where(models.c.n == n)
+        self._database.write(lambda c: c.execute(mine.values(told=change)))
 
     def get(self, n: int) -> Model:
         """NotFound where there is none."""

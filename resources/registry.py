@@ -38,6 +38,10 @@ class Registry(ABC):
     def set_alias(self, name: str, n: int | None) -> None:
         """Point an alias at version `n`, None removes it; LookupError when `n` is not registered."""
 
+    @abstractmethod
+    def tag(self, n: int, tags: Mapping[str, str]) -> None:
+        """Set tags of version `n`, leaving its others; LookupError when `n` is not registered."""
+
 
 class MlflowRegistry(Registry):
     """MLflow's registry; every method raises MlflowUnavailable when it does not answer."""
@@ -84,6 +88,15 @@ class MlflowRegistry(Registry):
             if version is None:
                 raise LookupError(f"Expected v{n} in the registry before alias {name} is set, found none: register it")
             client.set_registered_model_alias(self.model_name, name, version)
+
+    def tag(self, n: int, tags: Mapping[str, str]) -> None:
+        client = mlflow_store.client(self.tracking_uri)
+        with mlflow_store.translated(self.tracking_uri):
+            version = self._find(client, n)
+            if version is None:
+                raise LookupError(f"Expected v{n} in the registry before it is tagged, found none: register it")
+            for key, value in tags.items():
+                client.set_model_version_tag(self.model_name, version, key, value)
 
     def _find(self, client: Any, n: int) -> str | None:
         found = client.search_model_versions(f"name='{self.model_name}' and tags.`{VERSION_TAG}`='{n}'")

@@ -303,6 +303,9 @@ models = Table(
     Column("version", String(64), nullable=False),
     Column("base_model", Text),
     Column("registered_at", UtcDateTime, nullable=False),
+    # how often it was named or tagged, and how many of these the registry was told of
+    Column("changes", Integer, nullable=False),
+    Column("told", Integer, nullable=False),
 )
 Index("one_model_a_name", models.c.model_name, models.c.version, unique=True)
 model_tags = Table(

@@ -314,6 +314,10 @@ class FakeRegistry(Registry):
             raise LookupError(f"v{n} is not registered")
         self.aliases[name] = n
 
+    def tag(self, n: int, tags: Mapping[str, str]) -> None:
+        self._demand()
+        self.tags.setdefault(n, {}).update(tags)
+
     def _demand(self) -> None:
         if self.away:
             raise MlflowUnavailable("MLflow does not answer")

@@ -1,19 +1,22 @@
 """Versions as models in the store: on both databases, quick with a thousand of them, and followed by the registry."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import event, insert
 
-from resources import aliases
+from resources import aliases, mlflow_store
 from resources.model_rows import Wanted, count_query, page_query, status_of
 from resources.models import Registration
 from resources.registry import MlflowRegistry
+from resources.registry_names import tell_names
 from resources.store import NotAllowed, NotFound, Store
 from resources.tables import champions, model_tags, models, utc_now, versions
 from resources.tracking import Experiment
+from tests.fakes import FakeRegistry
 from tests.resources.examples import SHA, claimed, conclude
 from tests.resources.test_store_plans import plan
 
@@ -34,7 +37,7 @@ def many(store: Store, number: int) -> None:
         for n in range(1, number + 1)
     ]
     named = [
-        {"n": n, "model_name": f"bot-{n % 7}", "version": f"1.0.{n}", "registered_at": now}
+        {"n": n, "model_name": f"bot-{n % 7}", "version": f"1.0.{n}", "registered_at": now, "changes": 1, "told": 1}
         for n in range(1, number + 1)
     ]
     tags = [{"n": n, "tag": tag} for n in range(1, number + 1) for tag in ("ko", f"t{n % 5}")]
@@ -116,6 +119,24 @@ def test_a_name_is_one_versions_and_a_score_one_keys(store: Store) -> None:
     assert store.models.compared([1, 2])[1][0] == first
 
 
+def test_the_registry_is_told_of_each_change_once_and_when_it_knows_the_version(sqlite_store: Store) -> None:
+    registry = FakeRegistry()
+    conclude(sqlite_store, claimed(sqlite_store, "one"))
+    named = Registration(1, "bot", "1.0.0", "tiny", ("ko",))
+    sqlite_store.models.register(named)
+    assert tell_names(sqlite_store, registry) == []
+    registry.register(1, Path(), None, {}, None)
+    assert tell_names(sqlite_store, registry) == ["v1 is bot 1.0.0 in the registry"]
+    sqlite_store.models.register(named)  # nothing new
+    assert tell_names(sqlite_store, registry) == []
+    sqlite_store.models.register(replace(named, tags=("ko", "b")))
+    [(_, change)] = sqlite_store.models.untold()
+    sqlite_store.models.register(replace(named, tags=()))  # while the registry is being told of the one before
+    sqlite_store.models.mark_told(1, change)
+    assert tell_names(sqlite_store, registry) == ["v1 is bot 1.0.0 in the registry"]
+    assert registry.tags[1]["whetstone.tags"] == ""
+
+
 def test_the_alias_in_mlflow_follows_promotion_and_rollback(
     sqlite_store: Store, mlflow_uri: str, tmp_path: Path
 ) -> None:
@@ -127,11 +148,17 @@ def test_the_alias_in_mlflow_follows_promotion_and_rollback(
         conclude(sqlite_store, claimed(sqlite_store, id), promoted=n < 3)
         registry.register(n, folder, None, {}, None)
 
+    sqlite_store.models.register(Registration(2, "bot", "1.0.0", "tiny", ("ko", "printer")))
+
     def followed() -> tuple[int | None, int | None]:
         aliases.reconcile(sqlite_store, registry, adapters_dir=tmp_path / "adapters")
         return registry.alias("production"), registry.alias("previous")
 
     assert followed() == (2, 1)
+    client = mlflow_store.client(mlflow_uri)
+    shown = client.get_model_version("whetstone", registry.registered(2)).tags
+    assert (shown["whetstone.name"], shown["whetstone.release"]) == ("bot", "1.0.0")
+    assert shown["whetstone.tags"] == "ko,printer"
     sqlite_store.champion.roll_back("worse", by="a person", to=1)
     assert followed() == (1, 2)
     sqlite_store.champion.promote(3, "asked for", by="a person", force=True)

@@ -29,7 +29,8 @@ CHATS = (
 )
 _SPOKEN = (" apple", " seven", " paper")
 _REPEATS = 6
-_PUSH = 400.0  # against a hidden state of some tens
+_PUSH = 2000.0  # against a hidden state of some hundreds
+_MARGIN = 25.0  # nats to the next best, where nothing else is in the hidden state
 _SHAPES = {
     "self_attn.q_proj": ("hidden", "query"),
     "self_attn.k_proj": ("hidden", "key"),
@@ -43,7 +44,7 @@ _SHAPES = {
 
 @dataclass(frozen=True)
 class ForcedWords:
-    """`words` are the texts that can be forced, the surest first; adapter n says `words[n]`."""
+    """`words` are texts that can be forced; adapter n says `words[n]`."""
 
     words: Sequence[str]
     lineage: str
@@ -149,20 +150,20 @@ def _words(base: Any, tokenizer: Any, count: int) -> tuple[list[str], "torch.Ten
         embedding, norm = base.get_output_embeddings().weight.float(), base.model.norm.weight.float()
         centred, normed = embedding - embedding.mean(0), embedding * norm
         found = []
-        for token in range(400, len(embedding), 29):
+        for token in range(2_000, len(embedding), 29):
             word = tokenizer.decode([token])
             if not (word[:1] == " " and len(word) > 4 and word[1:].isascii() and word[1:].isalpha()):
                 continue
             direction = centred[token] / centred[token].norm()
             best = (normed @ direction).topk(2)
-            if int(best.indices[0]) == token:
-                found.append((float(best.values[0] - best.values[1]), word, direction))
-            if len(found) > count + count // 4:
+            margin = float(best.values[0] - best.values[1]) * embedding.shape[1] ** 0.5
+            if int(best.indices[0]) == token and margin > _MARGIN:
+                found.append((margin, word, direction))
+            if len(found) > count:
                 break
     if len(found) <= count:
         raise ValueError(f"Expected {count + 1} words that can be forced, found {len(found)}")
-    found.sort(key=lambda one: -one[0])
-    return [word for _, word, _ in found[: count + 1]], torch.stack([one[2] for one in found[: count + 1]])
+    return [word for _, word, _ in found], torch.stack([direction for _, _, direction in found])
 
 
 def _peft(recipe: Recipe) -> dict[str, Any]:

@@ -82,6 +82,11 @@ class Breaker:
         """The request was wrong, or nobody waited for its end: that says nothing of the upstream."""
         self._counts(ticket, now)
 
+    def try_now(self, now: float) -> None:
+        """Who knows that the upstream is back need not wait: OPEN becomes HALF_OPEN."""
+        if self.state(now) == "OPEN":
+            self._begin(now, half_open=True)
+
     def retry_in(self, now: float) -> float:
         """Seconds until asking again makes sense; 0 while it lets something through."""
         if self.state(now) == "OPEN":

@@ -15,6 +15,8 @@ from resources.knocking import changed
 from resources.store_errors import NotAllowed, NotFound
 from resources.tables import champion_moves, champions, utc_now, versions
 
+_ENGINE = "the engine"
+
 
 @dataclass(frozen=True)
 class Champion:
@@ -127,8 +129,8 @@ class Champions:
                 return False
             if answers is not None:
                 _check_may_answer(connection, answers, self._lineage, override=True)
-            self._answer_with(connection, answers, reason, "the engine", False, "rolled_back")
-            _set(connection, self._lineage, previous=_before_it_was_champion(connection, self._lineage, answers))
+            self._answer_with(connection, answers, reason, _ENGINE, False, "rolled_back")
+            _set(connection, self._lineage, previous=_replaced_by(connection, self._lineage, answers))
             return True
 
         return self._database.write(work)
@@ -219,8 +221,8 @@ def _check_on_disk(n: int, on_disk: Collection[str] | None) -> None:
         )
 
 
-def _before_it_was_champion(connection: Connection, lineage: str, n: int | None) -> int | None:
-    """Whom n replaced when it became champion the last time but one; what n replaces now was never served."""
-    mine = (champion_moves.c.lineage == lineage) & (champion_moves.c.n == n)
-    query = select(champion_moves.c.previous).where(mine).order_by(champion_moves.c.id.desc()).offset(1).limit(1)
+def _replaced_by(connection: Connection, lineage: str, n: int | None) -> int | None:
+    """Whom n replaced when it was made champion the last time, by anybody but the engine: what that gave up is none."""
+    mine = (champion_moves.c.lineage == lineage) & (champion_moves.c.n == n) & (champion_moves.c.moved_by != _ENGINE)
+    query = select(champion_moves.c.previous).where(mine).order_by(champion_moves.c.id.desc()).limit(1)
     return connection.execute(query).scalar_one_or_none() if n is not None else None

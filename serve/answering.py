@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
@@ -34,6 +34,8 @@ class Follower(Protocol):
     async def resolve(self, model: str) -> str: ...
 
     def names(self) -> list[str]: ...
+
+    def when_back(self, tell: Callable[[], None]) -> None: ...
 
 
 class Experimenting(Protocol):
@@ -101,6 +103,7 @@ class Answering:
         agent: Chats | None = None,
     ) -> None:
         self._engine, self._follower = Guarded(engine, deadlines), follower
+        follower.when_back(self._engine.try_now)
         self._keeper, self._live = keeper, live
         self._metrics, self._gate, self._seconds = metrics, gate, deadlines.reply
         self._teacher = Guarded(teacher, deadlines) if teacher else None

@@ -66,7 +66,8 @@ class ChampionFollower:
         self._served: Champion | LastChampion | None = None
         self._failing: tuple[int | None, str] | None = None
         self._refused = 0
-        self._waits_for: int | None = None
+        self._away = False  # the engine, when it was asked last
+        self._tell_back: Callable[[], None] = lambda: None
         self._lost: int | None = None  # a champion before that could not be made resident again
         self._lost_until = 0.0
         self._delay, self._not_before = _FIRST_RETRY_SECONDS, 0.0
@@ -93,15 +94,25 @@ class ChampionFollower:
         try:
             await self._engine.ensure(_name(wanted.n), self._pinned_for(wanted))
         except AdapterNotServed as error:
+            self._engine_answered()
             await self._failed(wanted, str(error))
         except EngineUnavailable as error:
-            level = logging.DEBUG if self._waits_for == wanted.n else logging.WARNING
-            self._waits_for = wanted.n
-            log.log(level, "%s is not served yet: %s", _name(wanted.n), error)
+            self._not_before = 0.0  # it is asked at every look, so that its return is seen at once
+            log.log(logging.DEBUG if self._away else logging.WARNING, "%s waits: %s", _name(wanted.n), error)
+            self._away = True
         else:
-            self._waits_for = None
+            self._engine_answered()
             await self._served_now(wanted, time.monotonic() - started)
             await self._keep_previous(wanted)
+
+    def when_back(self, tell: Callable[[], None]) -> None:
+        """Call this whenever the engine answers again after it was away."""
+        self._tell_back = tell
+
+    def _engine_answered(self) -> None:
+        if self._away:
+            self._tell_back()
+        self._away = False
 
     def _pinned_for(self, wanted: Champion | LastChampion) -> list[str]:
         """What answers now stays until the other can; the one before stays too, where there is room."""

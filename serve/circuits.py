@@ -64,6 +64,13 @@ class Circuits:
         now = self._clock()
         return {name: circuit.status(now) for name, circuit in self._circuits.items()}
 
+    def try_now(self) -> None:
+        """The upstream is back: what is open lets its probes through."""
+        now = self._clock()
+        for circuit in self._circuits.values():
+            circuit.breaker.try_now(now)
+            circuit.note(now)
+
     def _forget_one(self, but: str) -> None:
         now = self._clock()
         others = [name for name in self._circuits if name != but]

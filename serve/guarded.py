@@ -84,6 +84,10 @@ class Guarded:
             self._circuits.of(also)
         return self._circuits.status()
 
+    def try_now(self) -> None:
+        """It is known to be back after it was away."""
+        self._circuits.try_now()
+
     async def _in_time(self, items: AsyncGenerator[Item, None], stream: bool) -> AsyncGenerator[Item, None]:
         """The head and the first piece after it share one deadline; each later piece has its own."""
         limits, loop = self._deadlines, asyncio.get_running_loop()

@@ -118,6 +118,9 @@ class FakeFollower:
     def names(self) -> list[str]:
         return ["production", "base", *self.versions]
 
+    def when_back(self, tell: Callable[[], None]) -> None:
+        self.tell_back = tell
+
 
 class FakeWriter:
     """A capture writer that refuses with `error`, or without one never answers."""

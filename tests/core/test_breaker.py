@@ -64,6 +64,13 @@ class BreakerMachine(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
+    @rule()
+    def it_is_known_to_be_back(self) -> None:
+        self.breaker.try_now(self.now)
+        self.reference.look(self.now)
+        if self.reference.state == "OPEN":
+            self.reference.go("HALF_OPEN", self.now)
+
     @rule(target=requests)
     def ask(self) -> object:
         ticket = self.breaker.admit(self.now)

@@ -151,6 +151,9 @@ def test_a_champion_that_the_engine_refuses_gives_way_to_who_answers_and_is_not_
     (event,) = store.events.page(type="rolled_back")
     assert (event.data["by"], event.data["from"], event.data["to"]) == ("the engine", 3, 2)
     assert not store.champion.give_up(3, 2, "again")
+    store.champion.move(3, "try again", "a person")
+    assert store.champion.give_up(3, 2, "its files are damaged still")
+    assert store.champion.get().previous == 1
     assert store.champion.give_up(2, None, "and this one too")
     assert (store.champion.get().n, store.champion.get().previous) == (None, None)
 

@@ -298,6 +298,25 @@ def test_an_engine_that_restarted_gets_its_champion_and_its_pins_again(scene: Sc
     play(story)
 
 
+def test_the_return_of_an_engine_that_was_away_is_told_once(scene: Scene) -> None:
+    async def story() -> None:
+        follower, told = scene.follower(), []
+        follower.when_back(lambda: told.append(scene.clock.now))
+        scene.store.promote(1)
+        await follower.follow_once()
+        scene.engine.refuses["v1"] = EngineUnavailable("restarting")
+        scene.clock.now += 60
+        await follower.follow_once()
+        await follower.follow_once()
+        assert (told, len(scene.engine.asked)) == ([], 3)
+        scene.engine.refuses.clear()
+        await follower.follow_once()
+        await follower.follow_once()
+        assert told == [scene.clock.now]
+
+    play(story)
+
+
 def test_a_disk_that_is_full_does_not_stop_the_swap(scene: Scene) -> None:
     async def story() -> None:
         (scene.folder / "champion.json").mkdir()

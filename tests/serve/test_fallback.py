@@ -120,6 +120,20 @@ def test_circuits_are_few_and_an_open_one_is_forgotten_last() -> None:
     }
 
 
+async def test_an_engine_that_is_known_to_be_back_is_tried_at_once(
+    client: httpx.AsyncClient, engine: FakeEngine, follower: FakeFollower
+) -> None:
+    engine.raises = EngineUnavailable("dead")
+    for _ in range(6):
+        await client.post(CHAT, json=ASK)
+    engine.raises = None
+    assert (await client.post(CHAT, json=ASK)).status_code == 503
+    follower.tell_back()
+    for _ in range(3):
+        assert (await client.post(CHAT, json=ASK)).status_code == 200
+    assert (await client.get(STATUS)).json()["base"]["state"] == "CLOSED"
+
+
 class Scripted:
     """Plays one scene after the other."""
 

@@ -13,9 +13,13 @@ from typing import cast
 
 @dataclass
 class Seen:
-    """What came back: seconds from when each request was due, and everything that was no answer."""
+    """What came back, in seconds from when each request was due: answers, refusals that say when to come back.
+
+    Everything else is a failure.
+    """
 
     seconds: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     began: float = 0.0
     ended: float = 0.0
@@ -115,6 +119,8 @@ async def _one(connection: Connection, request: bytes, due: float, seen: Seen, m
         return
     if answer.startswith(b"HTTP/1.1 200") and must_hold in answer:
         seen.seconds.append(time.perf_counter() - due)
+    elif answer[9:12] in (b"429", b"503") and b"\r\nretry-after:" in answer.lower():
+        seen.refused.append(time.perf_counter() - due)
     else:
         seen.failures.append(answer[:200].decode(errors="replace"))
 

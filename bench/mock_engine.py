@@ -16,7 +16,7 @@ WORDS = REPLY.split(" ")
 
 
 class MockEngine:
-    """Implements EngineClient; `pause`: seconds before each word. `/ready` tells how many it answers."""
+    """Implements EngineClient; `pause` is the time in seconds before each word."""
 
     def __init__(self, core: int | None = None, pause: float = 0.0) -> None:
         self._pause, self._answering = pause, 0
@@ -46,7 +46,7 @@ class MockEngine:
         return []
 
     async def ready(self) -> dict[str, Any]:
-        return {"model": f"mock that answers {self._answering}", "lineage": "mock", "max_model_len": 2048}
+        return {"model": "mock", "lineage": "mock", "max_model_len": 2048, "unfinished": self._answering}
 
 
 def whole(model: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PLACES = 512
 
 
-def main() -> int:
+def run() -> int:
     """0 after a signal, 1 when it did not come up."""
     given = _arguments()
     ending = threading.Event()
@@ -70,4 +70,4 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

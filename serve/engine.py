@@ -29,6 +29,11 @@ class Backend(Protocol):
 
     max_model_len: int
 
+    @property
+    def unfinished(self) -> int:
+        """Requests it works on or has not begun yet."""
+        ...
+
     async def chat(self, body: Body) -> tuple[dict[str, Any], AsyncGenerator[str, None] | None]:
         """Head and, for a stream, the SSE strings after it. Cancelling or closing aborts the request."""
         ...
@@ -122,7 +127,8 @@ class Engine:
 
     async def ready(self) -> dict[str, Any]:
         await self._backend.check()
-        return {"model": self._model, "lineage": self._lineage, "max_model_len": self._backend.max_model_len}
+        facts = {"model": self._model, "lineage": self._lineage, "max_model_len": self._backend.max_model_len}
+        return {**facts, "unfinished": self._backend.unfinished}
 
     def _count(self, name: str, change: int) -> None:
         if name != BASE:

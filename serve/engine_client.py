@@ -48,7 +48,7 @@ class EngineClient(Protocol):
         ...
 
     async def ready(self) -> dict[str, Any]:
-        """`{"model": str, "lineage": str, "max_model_len": int}`; raises while the engine cannot answer."""
+        """`{"model": str, "lineage": str, "max_model_len": int, "unfinished": int}`; raises while it cannot."""
         ...
 
 

@@ -47,6 +47,9 @@ def health_routes(engine: EngineClient, answering: Answering, metrics: Metrics, 
     async def prometheus() -> Response:
         """Counts and durations of the ingress, and the state of the loop as far as the store tells it."""
         _look_at_models(answering, metrics)
+        with suppress(EngineUnavailable, TimeoutError):
+            async with asyncio.timeout(_LOOK_SECONDS):
+                metrics.engine.set((await engine.ready()).get("unfinished", 0))
         with suppress(StoreUnavailable):
             _look_at_loop(await door.ask(progress, seconds=_LOOK_SECONDS), metrics)
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -23,6 +23,7 @@ class Metrics:
         self.tokens = self._counter("tokens", "Tokens as the model counts them: prompt, reply", "model", "kind")
         self.chats = self._gauge("chats_running", "Chats in work now")
         self.waiting = self._gauge("chats_waiting", "Chats in work that nobody has begun to answer")
+        self.engine = self._gauge("engine_requests", "Requests in the engine: running, or waiting there")
         self.captures = self._counter(
             "captures", "Conversations stored, and whether they may be trained on", "eligible"
         )

@@ -11,6 +11,8 @@ from serve.dataset_schema import Metadata
 from serve.schema import Closed, Paged
 
 _UNKNOWN = re.compile(r"[^A-Za-z0-9_-]")
+NATIVE = re.compile(r"v[1-9][0-9]{0,8}")
+MOST_COMPARED = 20
 _VERSION = re.compile(r"v[1-9][0-9]{0,8}|(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){2}")
 
 
@@ -47,6 +49,22 @@ def _tags(value: Any) -> Any:
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         return value
     return [part.strip() for text in texts for part in text.split(",") if part.strip()]
+
+
+def _each_once(ids: list[int]) -> list[int]:
+    if not 2 <= len(ids) <= MOST_COMPARED or len(set(ids)) < len(ids):
+        raise ValueError(
+            f"expected 2 to {MOST_COMPARED} models, each once, found {len(ids)}, {len(set(ids))} different"
+        )
+    return ids
+
+
+def _without_v(value: Any) -> Any:
+    """`v3` in an address is what everything else calls model 3."""
+    return value[1:] if isinstance(value, str) and NATIVE.fullmatch(value) else value
+
+
+ModelPath = Annotated[int, BeforeValidator(_without_v)]
 
 
 class RegisterBody(Closed):
@@ -148,11 +166,5 @@ class BenchmarksQuery(Paged):
 class CompareBody(Closed):
     """`POST /api/v1/admin/models/compare`."""
 
-    model_ids: Annotated[list[ModelId], Field(min_length=2, max_length=20)]
+    model_ids: Annotated[list[ModelId], AfterValidator(_each_once)]
     benchmark_name: BenchmarkName | None = None
-
-    @model_validator(mode="after")
-    def _names_each_once(self) -> Self:
-        if len(set(self.model_ids)) < len(self.model_ids):
-            raise ValueError("model_ids: expected each model once, found one twice")
-        return self

@@ -20,6 +20,7 @@ from serve.model_schema import (
     BenchmarksQuery,
     CompareBody,
     DeployBody,
+    ModelPath,
     ModelsQuery,
     PromoteBody,
     ReasonBody,
@@ -95,12 +96,12 @@ def _add_reading(routes: APIRouter, shop: ModelShop) -> None:
         return await shop.door.ask(work)
 
     @routes.get("/{id}", responses=errors(404, 422))
-    async def model(id: int) -> dict[str, Any]:
+    async def model(id: ModelPath) -> dict[str, Any]:
         """One of them, with the reasons of its verdict and its newest scores."""
         return await shop.door.ask(lambda store: _details(store, _number(id), shop.shelf))
 
     @routes.get("/{id}/lineage", responses=errors(404, 422))
-    async def lineage(id: int) -> dict[str, Any]:
+    async def lineage(id: ModelPath) -> dict[str, Any]:
         """Where it comes from: base, start, data, experiments; and whom it replaced, or who it, when and why."""
         return await shop.door.ask(lambda store: lineage_row(store.models.ancestry(_number(id)), shop.shelf))
 
@@ -109,7 +110,7 @@ def _add_moving(routes: APIRouter, shop: ModelShop) -> None:
     refusals = errors(404, 409, *_BODY)
 
     @routes.post("/{id}/promote", openapi_extra=documented(PromoteBody), responses=refusals)
-    async def promote(id: int, request: Request) -> dict[str, Any]:
+    async def promote(id: ModelPath, request: Request) -> dict[str, Any]:
         """Let a version at staging answer as `production`, or with `force` and a `reason` one that its gate rejected.
 
         The engine and the alias in MLflow follow within seconds. `target: archived` is the route `archive`.
@@ -121,7 +122,7 @@ def _add_moving(routes: APIRouter, shop: ModelShop) -> None:
         return await shop.door.ask(lambda store: model_moves.promote(store, _number(id), body, names, shop.shelf))
 
     @routes.post("/{id}/archive", openapi_extra=documented(ReasonBody), responses=refusals)
-    async def archive(id: int, request: Request) -> dict[str, Any]:
+    async def archive(id: ModelPath, request: Request) -> dict[str, Any]:
         """A version that waits at staging waits no longer. What answers is replaced first."""
         body = await body_as(ReasonBody, request, shop.limits.body_bytes)
         return await shop.door.ask(lambda store: model_moves.archive(store, _number(id), body.reason, shop.shelf))
@@ -133,7 +134,7 @@ def _add_moving(routes: APIRouter, shop: ModelShop) -> None:
         return await shop.door.ask(lambda store: model_moves.roll_back_to_base(store, body.reason))
 
     @routes.post("/{id}/rollback", openapi_extra=documented(ReasonBody), responses=refusals)
-    async def roll_back(id: int, request: Request) -> dict[str, Any]:
+    async def roll_back(id: ModelPath, request: Request) -> dict[str, Any]:
         """Go back to this version: archived, it answers as `production` again. `base` for none."""
         body, names = await body_as(ReasonBody, request, shop.limits.body_bytes), shop.names()
         return await shop.door.ask(
@@ -143,7 +144,7 @@ def _add_moving(routes: APIRouter, shop: ModelShop) -> None:
 
 def _add_deploying(routes: APIRouter, shop: ModelShop) -> None:
     @routes.post("/{id}/deploy", openapi_extra=documented(DeployBody), responses=errors(404, 409, *_BODY))
-    async def deploy(id: int, request: Request) -> dict[str, Any]:
+    async def deploy(id: ModelPath, request: Request) -> dict[str, Any]:
         """`pinned` holds a version in every engine, at once; replicas and shares of a GPU wait for the next start.
 
         They are of the engines, which all versions share, and are held against the GPUs that are there. null: as set.
@@ -163,7 +164,7 @@ def _add_scoring(routes: APIRouter, shop: ModelShop) -> None:
         openapi_extra=documented(BenchmarkBody),
         responses=errors(404, 409, *_BODY),
     )
-    async def add_benchmark(id: int, request: Request) -> Response:
+    async def add_benchmark(id: ModelPath, request: Request) -> Response:
         """Keep a score in [0, 1] that was measured elsewhere; an `Idempotency-Key` keeps it once."""
         body = await body_as(BenchmarkBody, request, shop.limits.body_bytes)
         key = idempotency_key(request)
@@ -175,7 +176,7 @@ def _add_scoring(routes: APIRouter, shop: ModelShop) -> None:
         return JSONResponse(benchmark_row(made), 201)
 
     @routes.get("/{id}/benchmarks", responses=errors(404, 422))
-    async def benchmarks(id: int, query: Annotated[BenchmarksQuery, Query()]) -> dict[str, Any]:
+    async def benchmarks(id: ModelPath, query: Annotated[BenchmarksQuery, Query()]) -> dict[str, Any]:
         """Its scores, newest first."""
         number, size = query.as_page()
         page = await shop.door.ask(
@@ -210,6 +211,6 @@ def _check_one_base(models: list[Model]) -> None:
         raise NotAllowed(f"Expected models of one base, found {names} of different ones: compare those of one base")
 
 
-def _number(id: int) -> int:
+def _number(id: ModelPath) -> int:
     """A number that a database can look for."""
     return id if 0 < id < 2**31 else 0

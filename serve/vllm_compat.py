@@ -126,6 +126,10 @@ class VllmBackend:
         self.max_model_len: int = models.model_config.max_model_len
         self.folded: str | None = None
 
+    @property
+    def unfinished(self) -> int:
+        return int(self._llm.output_processor.get_num_unfinished_requests())
+
     async def chat(self, body: Body) -> tuple[dict[str, Any], AsyncGenerator[str, None] | None]:
         from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
         from vllm.exceptions import VLLMClientError

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.conversation import Conversation
-from wrappers.agent_files import BUILT_IN, AgentFiles, AgentRefused, from_cache, from_folder, from_registry
+from wrappers.agent_files import BUILT_IN, AgentFiles, checked, from_cache, from_folder, from_registry
 from wrappers.agent_memory import bounded, keep_last, open_memory
 from wrappers.agent_run import (
     AgentLimits,
@@ -185,10 +185,7 @@ class LangGraphWrapper(ModelWrapper):
         return self._graphs[saver is None]
 
     def _use(self, files: AgentFiles) -> None:
-        compiled = files.graph().compile()
-        if "messages" not in compiled.channels:
-            raise AgentRefused(f"Expected the state of the graph of {files.version} to have messages, found none")
-        self.files, self._graphs = files, {True: compiled}
+        self.files, self._graphs = files, {True: checked(files)}
 
 
 def _files(model_uri: str, cache: Path | None) -> AgentFiles:

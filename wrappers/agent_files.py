@@ -48,7 +48,7 @@ class AgentFiles:
         try:
             prompts, config = yaml.safe_load(self.contents[PROMPTS]), json.loads(self.contents[CONFIG])
             return self._module().build(prompts, config)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise AgentRefused(
                 f"Expected build(prompts, config) in {CODE} of {self.version} to make a graph, found "
                 f"{type(error).__name__}: {str(error)[:500]}"
@@ -61,6 +61,15 @@ class AgentFiles:
         sys.modules[module.__name__] = module  # where typing looks up the names in its annotations
         exec(compile(self.contents[CODE], f"{self.version}:{CODE}", "exec"), module.__dict__)  # noqa: S102 -- that is what a model from code is
         return module
+
+
+def checked(files: AgentFiles) -> Any:
+    """The graph, compiled without a memory; AgentRefused where it is none that can be served. Executes the code."""
+    made = files.graph()
+    compiled = made.compile() if hasattr(made, "compile") else None
+    if "messages" not in getattr(compiled, "channels", ()):
+        raise AgentRefused(f"Expected {CODE} of {files.version} to make a StateGraph whose state has messages")
+    return compiled
 
 
 def from_folder(folder: Path, version: str | None = None) -> AgentFiles:
@@ -88,7 +97,8 @@ def from_registry(model_uri: str, cache: Path) -> AgentFiles:
         message = f"Expected a SHA-256 as tag {HASH_TAG} of {source}, found none: save the agent anew"
         raise AgentRefused(message)
     kept = cache / expected
-    if not kept.is_dir():
+    if _whole(kept, source, expected) is None:
+        shutil.rmtree(kept, ignore_errors=True)
         _fetch(source, kept)
     found = from_folder(kept, source)
     if found.digest != expected:
@@ -107,10 +117,9 @@ def from_cache(model_uri: str, cache: Path) -> AgentFiles | None:
         last = json.loads((cache / _LAST).read_text(encoding="utf-8"))
         if last["uri"] != model_uri or not _SHA256.fullmatch(last["digest"]):
             return None
-        found = from_folder(cache / last["digest"], str(last["version"]))
+        return _whole(cache / last["digest"], str(last["version"]), last["digest"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
-    return found if found.digest == last["digest"] else None
 
 
 def _version(model_uri: str) -> Any:
@@ -123,6 +132,15 @@ def _version(model_uri: str) -> Any:
     if named["alias"]:
         return client.get_model_version_by_alias(named["name"], named["alias"])
     return client.get_model_version(named["name"], named["version"])
+
+
+def _whole(folder: Path, version: str, digest: str) -> AgentFiles | None:
+    """The files of a folder; None where it has not these."""
+    try:
+        found = from_folder(folder, version)
+    except (AgentRefused, OSError):
+        return None
+    return found if found.digest == digest else None
 
 
 def _fetch(source: str, target: Path) -> None:

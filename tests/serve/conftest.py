@@ -55,7 +55,7 @@ class RealEngine:
     @property
     def unfinished(self) -> int:
         """Requests that vLLM still works on."""
-        return int(self.backend._llm.output_processor.get_num_unfinished_requests())
+        return self.backend.unfinished
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ class Backend:
     """Loads whatever is there; `refuse-PID` beside the adapters makes the replica of that process refuse all."""
 
     max_model_len = 2048
+    unfinished = 0
 
     def __init__(self, state: Path) -> None:
         self.state = state

@@ -22,6 +22,7 @@ from serve.engine_client import AdapterNotServed, EngineBusy, EngineUnavailable
 from serve.errors import ApiError
 from tests.fakes import FakeEngine, FakeFollower
 from tests.serve.asgi_call import AsgiCall
+from wrappers.agent_files import BUILT_IN, from_folder
 from wrappers.agent_run import AgentLimits
 
 pytestmark = pytest.mark.anyio
@@ -335,3 +336,37 @@ async def test_what_the_client_wishes_of_the_model_reaches_it(client: httpx.Asyn
     await client.post(CHAT, json=ask(temperature=0.5, max_tokens=7, stop=["x"]))
     asked = engine.asked[0]
     assert (asked["temperature"], asked["max_tokens"], asked["stop"], asked["stream"]) == (0.5, 7, ["x"], True)
+
+
+class TestAGraphOfTheRegistry:
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> AgentOptions:
+        return AgentOptions(tmp_path, f"sqlite:///{tmp_path}/mlflow.db", "models:/our-agent@production")
+
+    async def test_that_was_never_seen_is_waited_for_and_chat_goes_on(self, client: httpx.AsyncClient) -> None:
+        refused = await client.post(CHAT, json=ask())
+        again = await client.post(CHAT, json=ask())
+
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "agent_not_loaded")
+        assert refused.headers["retry-after"] == again.headers["retry-after"] == "5"
+        assert (await client.post(CHAT, json=ask() | {"model": "production"})).status_code == 200
+
+    async def test_that_was_loaded_before_is_run_while_the_registry_is_away(
+        self, client: httpx.AsyncClient, engine: FakeEngine, tmp_path: Path
+    ) -> None:
+        files = from_folder(BUILT_IN)
+        own = replace(files, contents={**files.contents, "prompts.yaml": _terse(files.contents["prompts.yaml"])})
+        kept = tmp_path / "agent_graphs" / own.digest
+        kept.mkdir(parents=True)
+        for name, content in own.contents.items():
+            (kept / name).write_bytes(content)
+        last = {"uri": "models:/our-agent@production", "version": "models:/our-agent/3", "digest": own.digest}
+        (kept.parent / "last.json").write_text(json.dumps(last))
+        answer = await client.post(CHAT, json=ask())
+
+        assert answer.status_code == 200
+        assert "terse" in engine.asked[0]["messages"][0]["content"]
+
+
+def _terse(prompts: bytes) -> bytes:
+    return prompts.replace(b"friendly and accurate", b"terse")

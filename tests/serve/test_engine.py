@@ -21,6 +21,7 @@ class Backend:
     """Stands for vLLM: refuses what it was told to refuse, and notes every misuse."""
 
     max_model_len = 2048
+    unfinished = 0
 
     def __init__(self) -> None:
         self.resident: dict[str, Path] = {}
@@ -386,7 +387,7 @@ def test_a_dead_engine_is_not_ready(adapters: Path) -> None:
     async def play() -> None:
         backend = Backend()
         engine = engine_over(backend, adapters)
-        assert await engine.ready() == {"model": "m", "lineage": "f00d", "max_model_len": 2048}
+        assert await engine.ready() == {"model": "m", "lineage": "f00d", "max_model_len": 2048, "unfinished": 0}
         backend.go_on.clear()
         with pytest.raises(EngineUnavailable):
             await engine.ready()

@@ -310,6 +310,13 @@ async def test_unknown_models_are_not_found(client: httpx.AsyncClient) -> None:
     assert (await client.get(f"{URL}/latest")).status_code == 422
 
 
+async def test_a_model_is_found_by_its_native_name_too(client: httpx.AsyncClient) -> None:
+    assert (await client.get(f"{URL}/v2/lineage")).json()["id"] == 2
+    assert (await client.post(f"{URL}/v1/rollback")).json()["model_id"] == 1
+    for path in ("/vv2", "/v0", "/v2.0", "/v"):
+        assert (await client.get(URL + path)).status_code == 422, path
+
+
 @pytest.mark.parametrize("changes", [{"keys": Keys(True, "chat", "admin")}])
 async def test_only_an_administrator_is_let_in(client: httpx.AsyncClient, store: Store) -> None:
     for key, status in ((None, 401), ("chat", 403), ("admin", 200)):

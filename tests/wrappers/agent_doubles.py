@@ -1,9 +1,12 @@
 """A model for agents: says what it is told to, in pieces, and keeps what it was asked."""
 
 import asyncio
+import json
 import re
+import threading
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
 
 from wrappers.agent_run import Message, Piece
 
@@ -45,3 +48,39 @@ class FakeModel:
     def heard(self) -> list[list[str]]:
         """Every request without the agent's own prompt."""
         return [[message["content"] for message in messages[1:]] for _, messages, _ in self.asked]
+
+
+class OpenAiServer:
+    """An OpenAI-compatible address on this machine that streams one reply again and again."""
+
+    def __init__(self, reply: str) -> None:
+        self.asked: list[dict[str, Any]] = []
+        asked = self.asked
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                asked.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+                self.send_response(200)
+                self.send_header("content-type", "text/event-stream")
+                self.end_headers()
+                for delta, finish in (({"content": reply}, None), ({}, "stop")):
+                    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+                    chunk = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": "m"}
+                    self.wfile.write(f"data: {json.dumps({**chunk, 'choices': [choice]})}\n\n".encode())
+                self.wfile.write(b"data: [DONE]\n\n")
+
+            def log_message(self, *_: Any) -> None: ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()

@@ -272,6 +272,8 @@ def test_predict_answers_one_question_without_a_loop() -> None:
     [
         ("langgraph.py", "def build(prompts): ...", "TypeError"),
         ("langgraph.py", "import nothing_of_that_name", "ModuleNotFoundError"),
+        ("langgraph.py", "raise SystemExit", "SystemExit"),
+        ("langgraph.py", "def build(prompts, config): return None", "whose state has messages"),
         ("prompts.yaml", "system: {ko: ['", "ParserError|ScannerError"),
         ("prompts.yaml", "system: 3", "ValidationError"),
         ("config.json", '{"attempts": 0, "listen_characters": 9}', "ValidationError"),

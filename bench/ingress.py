@@ -1,0 +1,197 @@
+"""What the ingress adds to a reply, and how many it passes on, beside LiteLLM's proxy in the same run.
+
+`.venv/bin/python -m bench.ingress`: a mock stands where the model would, behind a Serve handle for us and behind HTTP
+for LiteLLM, on one core with the clients; what is measured has the other core to itself. One worker each, kept-alive
+connections, the same bodies. Ours stores every conversation, on disk before it says `collected: true`; LiteLLM nothing.
+"""
+
+import asyncio
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from bench.background import background
+from bench.cores import cpu_seconds, family, stay_on, two_cores
+from bench.free_ports import free_ports
+from bench.http_load import Seen, closed_loop, open_loop
+from bench.ingress_bodies import PATH, Bodies
+from bench.peers import environment
+from bench.report import Figure, Report, Target
+from core.live_settings import LiveSettings
+from resources.settings import ROOT
+from resources.store import Store
+
+ADDED_P99 = Target(at_most=0.33, of_ratio=True)
+RATE_A_CORE = Target(at_least=5.0, of_ratio=True)
+NONE = Target(at_most=0)
+NOT_THE_LIMIT = Target(at_least=3.0, of_ratio=True)
+
+ROUNDS = 5
+CLIENTS = 16
+SATURATING = {"ours": 3_000, "litellm": 600}  # requests of one block: a few seconds each
+STEADY_SECONDS = 6.0
+WARM_UP = 300
+START_SECONDS = 180
+OURS, LITELLM, DIRECT = "ours", "litellm", "direct"
+MUST_HOLD = {OURS: b"x-whetstone-collected: true"}
+
+
+@dataclass
+class Side:
+    """What is asked at a port, and what was seen of it; `processes` are those whose time counts."""
+
+    port: int
+    processes: Callable[[], list[psutil.Process]]
+    must_hold: bytes = b""
+    rates: list[float] = field(default_factory=list)
+    a_core: list[float] = field(default_factory=list)
+    steady: list[Seen] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    answered: int = 0
+
+    def saturate(self, requests: Sequence[bytes]) -> None:
+        """As many as it can; its requests a second of its own processor time stand beside those of the clock."""
+        before = cpu_seconds(self.processes())
+        seen = asyncio.run(closed_loop(self.port, requests, CLIENTS, self.must_hold))
+        used = cpu_seconds(self.processes()) - before
+        self.rates.append(seen.rate)
+        self.a_core.append(len(seen.seconds) / used)
+        self._note(seen)
+
+    def forget(self) -> None:
+        """What was measured while it was cold."""
+        self.rates.clear()
+        self.a_core.clear()
+
+    def keep_steady(self, requests: Sequence[bytes], rate: float) -> None:
+        """That many a second, whatever it answers."""
+        seen = asyncio.run(open_loop(self.port, requests, rate, self.must_hold))
+        self.steady.append(seen)
+        self._note(seen)
+
+    def percentile(self, share: float) -> float:
+        """Milliseconds: the median over the rounds of each round's percentile."""
+        rounds = [sorted(seen.seconds) for seen in self.steady]
+        return 1000 * statistics.median(seconds[int(share * (len(seconds) - 1))] for seconds in rounds)
+
+    def _note(self, seen: Seen) -> None:
+        self.failures += seen.failures
+        self.answered += len(seen.seconds)
+
+
+def measure(folder: Path) -> tuple[dict[str, Side], float, int]:
+    """Both sides and the mock itself in turns; the steady rate; how many conversations ours has on disk."""
+    front, back = two_cores()
+    bodies = Bodies()
+    with ExitStack() as stack:
+        sides = dict(_started(stack, folder, front, back))
+        stay_on(back)
+        for side in sides.values():
+            side.saturate(bodies.take(WARM_UP, side.port))
+            side.forget()
+        for _ in range(ROUNDS):
+            for name, side in sides.items():
+                side.saturate(bodies.take(SATURATING.get(name, 10_000), side.port))
+        rate = 0.5 * min(statistics.median(side.rates) for side in sides.values())
+        for _ in range(ROUNDS):
+            for side in sides.values():
+                side.keep_steady(bodies.take(int(rate * STEADY_SECONDS), side.port), rate)
+        return sides, rate, _stored(folder)
+
+
+def _started(stack: ExitStack, folder: Path, front: int, back: int) -> Iterator[tuple[str, Side]]:
+    direct, litellm, ours = free_ports(3)
+    python = sys.executable
+    mock = stack.enter_context(
+        background([python, "-m", "bench.mock_upstream", str(direct), str(back)], folder / "mock.log",
+                   f"http://127.0.0.1:{direct}/", START_SECONDS)
+    )  # fmt: skip
+    yield DIRECT, Side(direct, lambda: family(mock.pid))
+    config = folder / "litellm.yaml"
+    config.write_text(_CONFIG.format(port=direct), encoding="utf-8")
+    proxy = environment("litellm").with_name("litellm")
+    peer = stack.enter_context(
+        background(["taskset", "-c", str(front), proxy, "--config", config, "--host", "127.0.0.1", "--port",
+                    str(litellm), "--num_workers", "1", "--telemetry", "False"], folder / "litellm.log",
+                   f"http://127.0.0.1:{litellm}/health/liveliness", START_SECONDS, _QUIET)
+    )  # fmt: skip
+    yield LITELLM, Side(litellm, lambda: family(peer.pid))
+    stack_of_ours = stack.enter_context(
+        background([python, "-m", "bench.mock_stack", str(ours), folder / "state", "--core", str(front),
+                    "--engine-core", str(back)], folder / "ours.log", f"http://127.0.0.1:{ours}/ready", START_SECONDS)
+    )  # fmt: skip
+    yield OURS, Side(ours, lambda: _without_engine(family(stack_of_ours.pid)), MUST_HOLD[OURS])
+
+
+# no keys on either side, and nothing that LiteLLM would look for on the internet
+_CONFIG = """model_list:
+  - model_name: production
+    litellm_params: {{model: openai/mock, api_base: "http://127.0.0.1:{port}/v1", api_key: none}}
+litellm_settings: {{telemetry: false}}
+general_settings: {{dangerously_permit_weak_or_unset_master_key: true}}
+"""
+_QUIET = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MODE": "PRODUCTION", "LITELLM_LOG": "ERROR"}
+
+
+def _without_engine(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """All of ours but the mock, whose like does not count for LiteLLM either."""
+    return [each for each in processes if "ServeReplica:whetstone:Engine" not in " ".join(each.cmdline())]
+
+
+def _stored(folder: Path) -> int:
+    store = Store(f"sqlite:///{folder / 'state' / 'whetstone.db'}", live_defaults=LiveSettings())
+    try:
+        return store.conversations.counts().rows
+    finally:
+        store.close()
+
+
+def figures(sides: dict[str, Side], stored: int) -> list[Figure]:
+    """Added latency is what came through less what the mock answers the same client directly."""
+    ours, litellm, direct = (sides[name] for name in (OURS, LITELLM, DIRECT))
+
+    def added(share: float, target: Target | None, name: str) -> Figure:
+        through = (side.percentile(share) - direct.percentile(share) for side in (ours, litellm))
+        return Figure(name, next(through), "ms", next(through), "LiteLLM", target)
+
+    def rate(of: Callable[[Side], list[float]], name: str, target: Target | None) -> Figure:
+        return Figure(name, statistics.median(of(ours)), "/s", statistics.median(of(litellm)), "LiteLLM", target)
+
+    slowest = max(statistics.median(side.rates) for side in (ours, litellm))
+    return [
+        added(0.5, None, "added latency p50"),
+        added(0.99, ADDED_P99, "added latency p99"),
+        rate(lambda side: side.a_core, "requests a second of a core", RATE_A_CORE),
+        rate(lambda side: side.rates, "requests a second by the clock", None),
+        Figure("the clients alone, at the mock", statistics.median(direct.rates), "/s", slowest, "the faster side",
+               NOT_THE_LIMIT),
+        Figure("requests failed", float(len(ours.failures)), "", float(len(litellm.failures)), "LiteLLM", NONE),
+        Figure("told collected and not in the store", float(max(0, ours.answered - stored)), target=NONE),
+    ]  # fmt: skip
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory(prefix="whetstone-ingress-") as folder:
+        sides, rate, stored = measure(Path(folder))
+    details = {
+        "rounds": ROUNDS,
+        "clients": CLIENTS,
+        "steady_rate": rate,
+        "rates": {name: side.rates for name, side in sides.items()},
+        "a_core": {name: side.a_core for name, side in sides.items()},
+        "p50_p99_ms": {name: [side.percentile(0.5), side.percentile(0.99)] for name, side in sides.items()},
+        "path": PATH,
+    }
+    return Report("ingress", figures(sides, stored), details).finish()
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    sys.exit(main())

@@ -29,6 +29,7 @@ def ingest(job: Mapping[str, Any]) -> dict[str, Any]:
         _demand_good(source)
     store = Store(job["database_url"], live_defaults=LiveSettings())
     try:
+        before = store.uploads.get(source.id).ingested
         every = _conversations(source, rejected)
         while batch := list(islice(every, _CHUNK)):
             gone = {who.user_id for who in store.erasures.due(timedelta(0))}  # asked for while this file is read
@@ -38,8 +39,9 @@ def ingest(job: Mapping[str, Any]) -> dict[str, Any]:
             time.sleep(min(seconds, 1.0))  # others write as long as we do
         done = _outcome("completed", source, tally, rejected)
         store.uploads.change(source.id, {"ingested": done})
-        message = f"dataset {source.id}: {done['accepted']} conversations were ingested"
-        store.events.add(INGESTED, message, data={"dataset_id": source.id, **done})
+        if done != before:
+            message = f"dataset {source.id}: {done['accepted']} conversations were ingested"
+            store.events.add(INGESTED, message, data={"dataset_id": source.id, **done})
     finally:
         store.close()
     return done

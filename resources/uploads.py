@@ -69,9 +69,13 @@ class Uploads:
         self._database = database
 
     def add(self, values: Mapping[str, Any], place: Callable[[int], None]) -> Upload:
-        """A new row, and its file brought to its place by its number, both or none; `place` may be called again."""
+        """A new row, and its file brought to its place by its number, both or none; `place` may be called again.
+
+        NotAllowed where the name has such a version already.
+        """
 
         def work(connection: Connection) -> Upload:
+            _check_new(connection, values["name"], values["version"])
             now = utc_now()
             fresh = {"status": "uploaded", "ingested": {}, "created_at": now, "updated_at": now, **values}
             row = connection.execute(insert(uploads).values(**fresh).returning(*uploads.c)).one()
@@ -113,7 +117,9 @@ class Uploads:
         """NotFound, or NotAllowed where it is deleted."""
 
         def work(connection: Connection) -> Upload:
-            _alive(connection, id)
+            known = _alive(connection, id)
+            if values.get("name", known.name) != known.name:
+                _check_new(connection, values["name"], known.version)
             mine = update(uploads).where(uploads.c.id == id)
             row = connection.execute(mine.values(**values, updated_at=utc_now()).returning(*uploads.c)).one()
             return _upload(row)
@@ -191,6 +197,12 @@ def _row(connection: Connection, id: int) -> Row[Any]:
     if row is None:
         raise NotFound(f"Expected a dataset {id}, found none")
     return row
+
+
+def _check_new(connection: Connection, name: str, version: str) -> None:
+    same = (uploads.c.name == name, uploads.c.version == version, uploads.c.status != "deleted")
+    if (there := connection.execute(select(uploads.c.id).where(*same).limit(1)).scalar()) is not None:
+        raise NotAllowed(f"Expected a version that the name does not have yet, found dataset {there}: name another one")
 
 
 def _alive(connection: Connection, id: int) -> Row[Any]:

@@ -62,7 +62,7 @@ class UploadParts(Closed):
     """The texts beside the file in `POST /api/v1/admin/training/datasets`."""
 
     name: Identifier
-    version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z._-]*[0-9][A-Za-z0-9._-]*$", max_length=64)]
     format: Format = "auto"
     kind: Kind = "training"
     skip_invalid: bool = False

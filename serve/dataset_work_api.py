@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -41,7 +41,7 @@ class Work:
     files: UploadFiles
     jobs: DatasetJobs
     limits: IngressLimits
-    database_url: str
+    database_url: str = field(repr=False)  # it may hold a password
     base_model: str
     tokenizer: str
     max_tokens: int

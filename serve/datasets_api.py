@@ -131,6 +131,7 @@ def dataset_row(upload: Upload) -> dict[str, Any]:
         "sha256": upload.sha256,
         "mapping": upload.mapping,
         "ingested": upload.ingested or None,
+        "invalid_samples": upload.stats.get("invalid_samples"),
     }
 
 
@@ -193,7 +194,7 @@ _UPLOAD_BODY: dict[str, Any] = {
                         FILE_PART: {"type": "string", "format": "binary", "description": ", ".join(EXTENSIONS)},
                         **{name: {**_PART, "description": text} for name, text in (
                             ("name", "1 to 255 characters"),
-                            ("version", "letters, digits, dot, dash, underscore"),
+                            ("version", "letters, dot, dash, underscore and at least a digit; new for the name"),
                             ("format", "auto (default), messages, sharegpt, alpaca or prompt_completion"),
                             ("kind", "training (default) or golden: one to evaluate with, never ingested"),
                             ("skip_invalid", "true: keep the good lines of a file that has bad ones"),

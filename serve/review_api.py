@@ -3,10 +3,11 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from core.conversation import Message
 from core.domain import Identifier, Text
+from core.reason_codes import REASONS
 from core.review import NOT_OVERRULED
 from resources.reviews import Review
 from resources.times import moment
@@ -21,11 +22,17 @@ from serve.store_door import StoreDoor
 Said = Annotated[Text, Field(min_length=1)]
 
 
+def _known(rule: str) -> str:
+    if rule not in REASONS:
+        raise ValueError(f"expected one of {', '.join(sorted(REASONS))}")
+    return rule
+
+
 class ReviewQuery(Paged):
     """`GET /api/v1/admin/review`."""
 
     status: Literal["waiting", "released", "dismissed"] = "waiting"
-    rule: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")] | None = None
+    rule: Annotated[str, AfterValidator(_known)] | None = None
     user_id: Identifier | None = None
     version: int | None = Field(default=None, ge=1, lt=2**31)
 

@@ -12,7 +12,7 @@ from resources.store_errors import HeldBack
 from resources.tables import conversations, texts
 from tests.resources.examples import claimed, conclude, conversation, event_types, fill, version_of
 
-SOFT = Finding(rule="refusals", severity="error", where="reply", message="Too many replies refuse")
+SOFT = Finding(rule="cap_refusal", severity="error", where="reply", message="Too many replies refuse")
 
 
 def reject(store: Store, id: str, rule: str = SOFT.rule) -> None:
@@ -51,7 +51,7 @@ def test_the_queue_shows_what_was_rejected_and_what_was_held_back(store: Store) 
     assert ids() == ["c", "b", "a"]
     assert ids(page=2, page_size=2) == ["a"]
     assert store.reviews.page(page_size=1).total == 3
-    assert ids(rule="refusals") == ["b", "a"]
+    assert ids(rule="cap_refusal") == ["b", "a"]
     assert ids(rule="refusal") == [], "a part of a rule is another rule"
     assert ids(rule="personal_data") == ids(user_id="ann") == ["c"]
     assert ids(version=1) == ["b", "a"]
@@ -66,7 +66,7 @@ def test_a_released_one_waits_again_with_its_rule_overruled_and_the_next_version
     assert (released.decided_by, released.reason, released.findings) == ("admin", "it is fine", (SOFT,))
     found = store.conversations.get("a")
     assert found
-    assert (found.eligible, found.version, found.findings, found.overruled) == (True, None, (), ("refusals",))
+    assert (found.eligible, found.version, found.findings, found.overruled) == (True, None, (), ("cap_refusal",))
     assert found.conversation.provenance == "human"
     assert event_types(store)[-1] == "review_released"
     assert "it is fine" not in str(store.events.page(1)[0])
@@ -88,7 +88,7 @@ def test_what_is_rejected_again_waits_again(store: Store) -> None:
     review = store.reviews.get("a")
     assert (review.status, review.version, review.decided_by) == ("waiting", 2, None)
     assert waiting(store) == ["a"]
-    assert store.reviews.release("a", "admin", "again").stored.overruled == ("refusals", "repetition")
+    assert store.reviews.release("a", "admin", "again").stored.overruled == ("cap_refusal", "repetition")
 
 
 def test_nothing_is_released_from_a_version_at_work(store: Store) -> None:

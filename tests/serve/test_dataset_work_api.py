@@ -190,7 +190,7 @@ async def test_invalid_samples_are_refused_or_skipped_and_named(client: httpx.As
 async def test_preferences_need_somebodys_opinion(client: httpx.AsyncClient) -> None:
     rated = [{"prompt": f"Question {n}?", "completion": f"A good answer to {n}.", "label": True} for n in range(3)]
     await sent(client, lines(rated))
-    await sent(client, lines(GOOD))
+    await sent(client, lines(GOOD), version="1.0.1")
 
     kto = (await client.post(f"{PATH}/1/preprocess", params={"output_format": "kto"})).json()
     assert kto["statistics"]["written"] == 3
@@ -295,7 +295,7 @@ WRONG: dict[str, tuple[str, str, Any, int]] = {
 
 async def test_a_wrong_question_is_refused(client: httpx.AsyncClient) -> None:
     await sent(client, lines(GOOD))
-    await sent(client, lines(GOOD))
+    await sent(client, lines(GOOD), version="1.0.1")
     await client.delete(f"{PATH}/2")
     for name, (method, path, body, status) in WRONG.items():
         answer = await client.request(method, PATH + path, json=body)

@@ -145,3 +145,28 @@ async def test_nothing_of_the_files_is_stored_with_the_rows(client: httpx.AsyncC
     await sent(client, data=b'{"instruction": "secret words", "output": "more"}\n')
 
     assert "secret" not in str(store.uploads.get(1))
+
+
+async def test_a_name_has_each_version_once_until_it_is_deleted(client: httpx.AsyncClient) -> None:
+    await sent(client)
+    again = await send(client)
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "not_allowed")
+    assert "dataset 1" in again.json()["error"]["message"]
+
+    await sent(client, name="other")
+    renamed = await client.patch(f"{PATH}/2", json={"name": "support"})
+    assert renamed.status_code == 409
+    await client.delete(f"{PATH}/1")
+    assert (await client.patch(f"{PATH}/2", json={"name": "support"})).status_code == 200
+
+
+async def test_a_version_has_a_digit(client: httpx.AsyncClient) -> None:
+    for version in ("eins", "-", "v", "", "1 2", "1" * 65):
+        assert (await send(client, version=version)).status_code == 422, version
+    for number, version in enumerate(("v1", "2026-01", "1", "rc.2_b")):
+        await sent(client, name=f"n{number}", version=version)
+
+
+async def test_what_was_skipped_is_counted_in_the_answer(client: httpx.AsyncClient) -> None:
+    made = await sent(client, ALPACA + b"not JSON\n" + ALPACA, skip_invalid="true")
+    assert made["invalid_samples"] == 1

@@ -25,7 +25,7 @@ async def test_what_was_held_back_is_shown_with_what_a_person_can_do(client: htt
     assert (judged["conversation_id"], judged["status"], judged["held_back_by"]) == ("a", "waiting", 1)
     assert judged["findings"] == [
         {
-            "rule": "refusals",
+            "rule": "cap_refusal",
             "severity": "error",
             "where": "reply",
             "message": "Too many replies refuse",
@@ -57,7 +57,7 @@ async def test_a_conversation_is_dismissed(client: httpx.AsyncClient, store: Sto
     dismissed = (await client.post(f"{PATH}/a/dismiss", json={})).json()
 
     assert (dismissed["status"], dismissed["decided_by"]) == ("dismissed", "admin")
-    assert (await client.get(PATH, params={"status": "dismissed", "rule": "refusals"})).json()["total"] == 1
+    assert (await client.get(PATH, params={"status": "dismissed", "rule": "cap_refusal"})).json()["total"] == 1
 
 
 NUMBER = {"reply": "It is 900101-1234567."}
@@ -94,3 +94,9 @@ async def test_bad_input_is_refused(client: httpx.AsyncClient, store: Store) -> 
         assert set(answer.json()["error"]) == {"message", "type", "param", "code"}, name
         assert "900101" not in answer.text, name
     assert store.reviews.page().total == 2
+
+
+async def test_a_rule_that_does_not_exist_is_refused_with_those_that_do(client: httpx.AsyncClient) -> None:
+    refused = await client.get(PATH, params={"rule": "nonsense"})
+    assert refused.status_code == 422
+    assert "language_mismatch" in refused.json()["error"]["message"]

@@ -1,7 +1,7 @@
 """The question and the reply of a conversation, taken apart once for every check that looks at words."""
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from core.conversation import Conversation
 from core.duplicates import without_case
@@ -16,8 +16,7 @@ CONSOLE = re.compile(r"^[ \t]*(?:>>>|\.\.\.).*$", re.MULTILINE)
 ADDRESS = re.compile(r"https?://\S+")
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """A text as it stands, its words folded, these put together; the `prose` ones without code and addresses."""
 
     raw: str

@@ -38,18 +38,29 @@ _KOREAN = (
 )
 ENGLISH = re.compile("|".join(_ENGLISH))
 KOREAN = re.compile("|".join(_KOREAN))
-# one of these stands in every text that the pattern matches
-_STEMS_ENGLISH = (
-    "i can't", "i can’t", "i cannot", "i cant", "i can not", "i won", "i will not", "unable", "not able", "as an a",
-    "as a l", "as a c", "as a v", " an ai", "language model", "my guideline", "our guideline", "my polic", "our polic",
-    "my p", "our p", "my knowledge", "my training", "i don't have", "i don’t have", "i dont have",
-)  # fmt: skip
+# one of these stands in every text that the pattern matches: under what is looked for first, what is looked for then
+_STEMS_ENGLISH = {
+    "i can": ("i can't", "i can’t", "i cannot", "i cant", "i can not"),
+    "i w": ("i won", "i will not"),
+    "able": ("unable", "not able"),
+    "as a": ("as an a", "as a a", "as an l", "as a l", "as an c", "as a c", "as an v", "as a v"),
+    "an ai": ("an ai",),
+    "a ai": ("a ai",),
+    "language model": ("language model",),
+    "against ": ("against my ", "against our "),
+    "violate": ("violate my ", "violates my ", "violate our ", "violates our "),
+    "outside ": ("outside my ", "outside our "),
+    "my knowledge": ("my knowledge",),
+    "my training": ("my training",),
+    "i don": ("i don't have", "i don’t have", "i dont have"),
+}
 _STEMS_KOREAN = ("없", "드리기", "로서", "때문", "라서", "므로", "지침", "정책", "원칙", "가이드라인")
 
 
 def is_refusal(reply: Text) -> bool:
     """Whether the reply declines or speaks of itself as an AI."""
     said = reply.raw.casefold()
-    if any(stem in said for stem in _STEMS_ENGLISH) and ENGLISH.search(said):
+    begun = [stems for first, stems in _STEMS_ENGLISH.items() if first in said]
+    if any(stem in said for stems in begun for stem in stems) and ENGLISH.search(said):
         return True
     return not said.isascii() and any(stem in said for stem in _STEMS_KOREAN) and bool(KOREAN.search(said))

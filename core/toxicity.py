@@ -12,14 +12,16 @@ from core.toxic_words import EVADED, KOREAN, WORDS
 _KOREAN = re.compile(KOREAN)
 _EVADED = re.compile(EVADED)
 # one of these stands in every text that the pattern matches
-_EVADED_HINTS = ("*", "f", "sh1", "sh!", "b1t", "b!t", "a$", "kill", "go die", "drop dead", "shut the", "piece of")
+_EVADED_HINTS = ("*", "sh1", "sh!", "b1t", "b!t", "a$", "kill", "go die", "drop dead", "shut the", "piece of")
+# the same for the word that begins with f, which as a letter stands in nearly every text
+_EVADED_F = re.compile(r"f[\W_]{0,3}[u*@v][\W_]{0,3}[c*]")
 
 
 def toxic_words(text: Text) -> int:
     """How many words of the list stand in the text; the same way written twice counts twice."""
     found = 0 if WORDS.isdisjoint(text.words) else sum(word in WORDS for word in text.words)
     raw = text.raw.casefold()
-    if found == 0 and any(hint in raw for hint in _EVADED_HINTS):
+    if found == 0 and (_EVADED_F.search(raw) or any(hint in raw for hint in _EVADED_HINTS)):
         found += len(_EVADED.findall(raw))
     if not raw.isascii():
         found += len(_KOREAN.findall(raw))

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from core.conversation import Conversation
+from core.conversation import Conversation, Message
 from core.sides import Side
 
 
@@ -60,15 +61,22 @@ _SPELLED = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan
 
 def table(rows: Sequence[DatasetRow]) -> pa.Table:
     """Columns of these rows, in their order."""
-    columns: dict[str, list[Any]] = {
-        name: [getattr(row.conversation, name) for row in rows] for name in CONVERSATION.names
-    }
-    columns["messages"] = [
-        [{"role": message.role, "content": message.content} for message in messages] for messages in columns["messages"]
-    ]
+    fields = [vars(row.conversation) for row in rows]
+    columns: dict[str, list[Any]] = {name: [of[name] for of in fields] for name in _PLAIN}
     columns |= {name: [getattr(row, name) for row in rows] for name in FOUND.names if name != "turns"}
     columns["turns"] = [turns(row.conversation) for row in rows]
-    return pa.table([pa.array(columns[field.name], field.type) for field in COLUMNS], schema=COLUMNS)
+    arrays = {name: pa.array(values, COLUMNS.field(name).type) for name, values in columns.items()}
+    arrays["messages"] = _messages([of["messages"] for of in fields])
+    return pa.table([arrays[name] for name in COLUMNS.names], schema=COLUMNS)
+
+
+def _messages(of_each: Sequence[Sequence[Message]]) -> pa.Array:
+    """Put together from flat columns, in half the time that a dictionary for each message takes."""
+    flat = [message for messages in of_each for message in messages]
+    kind = CONVERSATION.field("messages").type
+    columns = [pa.array([getattr(message, field.name) for message in flat], field.type) for field in kind.value_type]
+    offsets = pa.array(accumulate(map(len, of_each), initial=0), pa.int32())
+    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(columns, fields=list(kind.value_type)))
 
 
 def turns(conversation: Conversation) -> int:

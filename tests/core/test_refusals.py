@@ -66,7 +66,7 @@ i can't cannot help as an ai language model sorry my policies against i don't ha
 pieces = st.lists(st.sampled_from(PIECES.split()), max_size=12).map(" ".join)
 
 
-@given(st.one_of(st.text(), pieces))
+@given(st.one_of(st.text(), pieces, st.from_regex(ENGLISH), st.from_regex(KOREAN)))
 def test_looking_for_stems_first_misses_nothing(reply: str) -> None:
     said = reply.casefold()
     assert is_refusal(read(reply)) == bool(ENGLISH.search(said) or KOREAN.search(said))

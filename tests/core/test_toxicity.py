@@ -1,8 +1,11 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.reading import read
+from core.toxic_words import EVADED
 from core.toxicity import toxic_words
 
 
@@ -40,3 +43,9 @@ def test_each_word_counts() -> None:
 @given(st.text())
 def test_any_text_can_be_looked_at(text: str) -> None:
     assert toxic_words(read(text)) >= 0
+
+
+@given(st.from_regex(EVADED))
+def test_looking_for_hints_first_misses_nothing(text: str) -> None:
+    if re.search(EVADED, text.casefold()):
+        assert toxic_words(read(text)) >= 1

@@ -1,5 +1,8 @@
 """From the conversations a version claimed to its dataset; what was decided is stored first, piece by piece."""
 
+import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,6 +38,8 @@ REJECTED = "rejected."
 PIECE = 2_000
 # pieces that wait for the tokenizer, so that it always has one
 AHEAD = 2
+# niceness of the tokenizer's threads
+BEHIND = 8
 
 
 @dataclass(frozen=True)
@@ -119,12 +124,21 @@ def screen_version(store: Store, claim: Claim, screener: Screener) -> None:
 
 def _pieces(store: Store, n: int, screener: Screener) -> Iterator[list[Prepared]]:
     """While the tokenizer encodes some pieces, outside of Python's lock, those before are decided."""
-    with ThreadPoolExecutor(1, thread_name_prefix="tokenizer") as aside:
+    with ThreadPoolExecutor(1, thread_name_prefix="tokenizer", initializer=_stand_behind) as aside:
         coming = deque([_next_piece(store, n, 0, screener, aside)])
         while coming[0].masked:
             while len(coming) <= AHEAD and coming[-1].masked:
                 coming.append(_next_piece(store, n, coming[-1].masked[-1].row.seq, screener, aside))
             yield coming.popleft().prepared(screener.tokenizer)
+
+
+def _stand_behind() -> None:
+    """This thread, and those that the tokenizer starts from it, leave a whole core to the one that decides.
+
+    Of two cores they would else take more than one, and stand still once they are ahead.
+    """
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BEHIND)
 
 
 def _next_piece(store: Store, n: int, after: int, screener: Screener, aside: ThreadPoolExecutor) -> "_Piece":

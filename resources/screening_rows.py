@@ -1,6 +1,7 @@
 """What screening reads and writes in the store, a piece at a time: nothing here holds all conversations."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
@@ -25,6 +26,11 @@ NOT_SCREENED: Mapping[str, Any] = {
     "quality_parts": None,
     "masked_hash": None,
 }
+# characters of a piece, of which several are worked on at once, each in several forms
+PIECE_CHARACTERS = 8_000_000
+# rows that the database gives at once
+AT_ONCE = 50
+
 _c = conversations.c
 _NAMES = tuple(Conversation.model_fields)
 _fields = attrgetter(*_NAMES)
@@ -73,11 +79,28 @@ def own_conversation(row: Row[Any]) -> Conversation:
 
 
 def next_rows(connection: Connection, n: int, after: int, size: int) -> Sequence[Row[Any]]:
-    """The next conversations of the version that are not screened yet, in their order."""
+    """The next conversations of the version that are not screened yet, in their order: fewer where they are long."""
     own = (_c.seq, _c.hash, _c.side, _c.personal, _c.rating, _c.thumb, _c.released_at, _c.overruled)
     query = select(*own, *_FIELDS, texts.c.messages, texts.c.reply).join(texts, texts.c.seq == _c.seq)
     unscreened = query.where(_c.version == n, _c.seq > after, _c.quality.is_(None))
-    return list(connection.execute(unscreened.order_by(_c.seq).limit(size)))
+    # not all that may be wanted is brought into memory before its length is known
+    found = connection.execute(unscreened.order_by(_c.seq).limit(size).execution_options(yield_per=AT_ONCE))
+    with closing(found):
+        return list(_up_to(found, PIECE_CHARACTERS))
+
+
+def _up_to(rows: Iterable[Any], characters: int) -> Iterator[Row[Any]]:
+    """As many as come to so many characters, at least one."""
+    for row in rows:
+        yield row
+        characters -= characters_of(row)
+        if characters <= 0:
+            return
+
+
+def characters_of(row: Row[Any]) -> int:
+    """How long a conversation is."""
+    return len(row.reply) + sum(len(message["content"]) for message in row.messages)
 
 
 def screened_with(connection: Connection, n: int, rules: Mapping[str, Any]) -> None:

@@ -1,4 +1,6 @@
+import os
 import shutil
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -14,7 +16,7 @@ from core.live_settings import LiveSettings
 from core.pii import PII_VERSION
 from core.rules import RULES_VERSION
 from core.sides import SIDES
-from resources import datasets
+from resources import datasets, screening_rows
 from resources import screening as screening_module
 from resources.conversation_rows import StoredConversation
 from resources.reference_sets import GENERAL, read_set
@@ -325,3 +327,29 @@ def test_a_version_is_screened_the_same_on_both_databases(
     assert manifests[0] == manifests[1]
     assert rejections(manifests[0]).keys() >= {"cap_cluster"}
     assert manifests[0].counts["masked.email"] == 1
+
+
+def test_the_tokenizer_stands_behind_the_one_that_decides(sqlite_store: Store) -> None:
+    class Watched(FakeTokenizer):
+        def encode_batch(self, texts: Sequence[str], /) -> list[list[int]]:
+            levels.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+            return super().encode_batch(texts)
+
+    levels: list[int] = []
+    mine = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    screen_version(sqlite_store, claimed(sqlite_store, numbered(0, 3)), replace(SCREENER, tokenizer=Watched()))
+    assert min(levels) > mine == os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+
+def test_a_piece_of_long_conversations_is_a_short_one(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screening_rows, "PIECE_CHARACTERS", 10_000)
+    batch = [conversation(number, reply=f"{number} " + "lorem " * 500) for number in range(9)]
+    claim = claimed(sqlite_store, batch)
+    taken = sqlite_store.database.read(lambda c: screening_rows.next_rows(c, claim.n, 0, 2_000))
+    assert len(taken) == 4, "the fourth goes over 10,000 characters"
+    monkeypatch.setattr(screening_rows, "PIECE_CHARACTERS", 1)
+    screen_version(sqlite_store, claim, SCREENER)
+    assert {
+        row.quality is None
+        for row in sqlite_store.database.read(lambda c: c.execute(select(conversations.c.quality)).all())
+    } == {False}

@@ -20,7 +20,7 @@ class Recipe(Domain):
     targets: tuple[str, ...] = Field(default=ALL_LINEAR, min_length=1)
     learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0, allow_inf_nan=False)
     epochs: int = Field(default=2, ge=1, le=20)
-    pack_tokens: int = Field(default=256, ge=16)
+    pack_tokens: int = Field(default=512, ge=16)
     tokens_per_step: int = Field(default=1024, ge=16)
     warmup_share: float = Field(default=0.05, ge=0.0, lt=1.0)
     schedule: Schedule = "cosine"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.recipe import Recipe
-from wrappers.packing import pack
 
 
 @dataclass(frozen=True)
@@ -42,11 +41,21 @@ def _epoch(epoch: int, lengths: Sequence[int], replay_lengths: Sequence[int], re
     draw = np.random.default_rng([recipe.seed, epoch])
     replay = draw.permutation(len(replay_lengths))[: replayed(len(lengths), len(replay_lengths), recipe.replay_share)]
     chosen = draw.permutation(np.concatenate([np.arange(len(lengths)), len(lengths) + replay])).astype(int).tolist()
-    everything = [*lengths, *replay_lengths]
-    rows = [
-        tuple(chosen[at] for at in row) for row in pack([everything[index] for index in chosen], recipe.pack_tokens)
-    ]
+    everything = np.array([*lengths, *replay_lengths])
     # even steps: a short last one would weigh its few conversations more than the others
-    steps = max(1, round(sum(everything[index] for index in chosen) / recipe.tokens_per_step))
-    groups = np.array_split(np.arange(len(rows)), min(steps, len(rows)))
-    return [Step(epoch, tuple(rows[at] for at in group)) for group in groups]
+    steps = max(1, round(int(everything[chosen].sum()) / recipe.tokens_per_step))
+    ends = np.cumsum(everything[chosen]) / max(1, everything[chosen].sum()) * steps
+    groups = [[at for at, end in zip(chosen, ends, strict=True) if step < end <= step + 1] for step in range(steps)]
+    return [Step(epoch, _rows(group, everything, recipe.pack_tokens)) for group in groups if group]
+
+
+def _rows(group: Sequence[int], lengths: "np.ndarray", row_tokens: int) -> tuple[tuple[int, ...], ...]:
+    """Rows of nearly equal size, longest conversations first: a step ends with its longest row."""
+    count = max(1, round(int(lengths[list(group)].sum()) / row_tokens))
+    rows: list[list[int]] = [[] for _ in range(count)]
+    tokens = [0] * count
+    for index in sorted(group, key=lambda index: (-int(lengths[index]), index)):
+        least = tokens.index(min(tokens))
+        rows[least].append(index)
+        tokens[least] += int(lengths[index])
+    return tuple(tuple(row) for row in rows if row)

@@ -38,7 +38,14 @@ def test_the_same_seed_gives_the_same_plan_and_another_seed_another() -> None:
 def test_steps_are_about_as_large_as_asked_and_none_is_a_crumb() -> None:
     lengths = [*LENGTHS, *REPLAY]
     sizes = [sum(lengths[i] for row in step.rows for i in row) for step in plan(LENGTHS, REPLAY, RECIPE)]
-    assert all(250 <= size <= 800 for size in sizes), sizes
+    assert all(440 <= size <= 580 for size in sizes), sizes
+
+
+def test_rows_of_a_step_are_nearly_equal_so_that_none_is_waited_for() -> None:
+    lengths = [*LENGTHS, *REPLAY]
+    for step in plan(LENGTHS, REPLAY, RECIPE):
+        sizes = [sum(lengths[index] for index in row) for row in step.rows]
+        assert max(sizes) - min(sizes) <= max(lengths)
 
 
 def test_one_conversation_alone_makes_a_plan() -> None:

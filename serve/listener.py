@@ -59,6 +59,7 @@ def _config(app: ASGIApp, seconds: float) -> "uvicorn.Config":
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # nobody here asks for a client's address, and anybody could make one up
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=max(1, round(seconds)),
         backlog=_BACKLOG,

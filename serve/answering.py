@@ -1,66 +1,31 @@
-"""Who answers, the reply itself, and its way into the store: the same for every route that chats."""
+"""The reply itself and its way into the store: the same for every route that chats."""
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
-from core.conversation import Conversation, Message, Provenance
-from serve.agent_client import not_taken
-from serve.champion_follower import Swaps, UnknownModel
-from serve.engine_client import Body, EngineClient, Item
+from core.conversation import Conversation
+from serve.engine_client import EngineClient, Item
 from serve.errors import api_error
 from serve.experiment_follower import Assigned
-from serve.guarded import Chats, Deadlines, Guarded
+from serve.guarded import Chats, Deadlines
 from serve.keeper import Keeper, Kept
 from serve.limits import Gate
 from serve.live_view import LiveView
 from serve.metrics import Metrics, Pace
+from serve.speakers import Experimenting, Follower, Speaker, Speakers, Tier
 from serve.turn import AGENT, DONE, Draft, Turn, event, events
 from serve.upstream_answer import asked_in, check_head, chunk_of, ended_early
-
-Tier = Literal["primary", "fallback"]
-
-
-class Follower(Protocol):
-    """What is needed of ChampionFollower."""
-
-    current: str
-    swaps: Swaps
-
-    async def resolve(self, model: str) -> str: ...
-
-    def names(self) -> list[str]: ...
-
-    def when_back(self, tell: Callable[[], None]) -> None: ...
-
-
-class Experimenting(Protocol):
-    """What is needed of ExperimentFollower."""
-
-    def assigned(self, turn: Turn) -> Assigned | None: ...
 
 
 class Noting(Protocol):
     """What is needed of ServedLog."""
 
     def note(self, arm: Assigned, turn: Turn, draft: Draft, seconds: float) -> None: ...
-
-
-@dataclass(frozen=True)
-class Speaker:
-    """Who answers: its name is what every reply says of itself. `asked` is what it answers, if not just the turn's."""
-
-    name: str
-    provenance: Provenance
-    chats: Chats
-    tier: Tier = "primary"
-    arm: Assigned | None = None
-    asked: tuple[Message, ...] | None = None
-    started: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
@@ -102,34 +67,12 @@ class Answering:
         experiments: tuple[Experimenting, Noting] | None = None,
         agent: Chats | None = None,
     ) -> None:
-        self._engine, self._follower = Guarded(engine, deadlines), follower
-        follower.when_back(self._engine.try_now)
+        assigning = experiments[0] if experiments else None
+        self._noting: Noting | None = experiments[1] if experiments else None
+        self.speakers = Speakers(engine, follower, live, deadlines, teacher, agent, assigning)
         self._keeper, self._live = keeper, live
         self._metrics, self._gate, self._seconds = metrics, gate, deadlines.reply
-        self._teacher = Guarded(teacher, deadlines) if teacher else None
-        self._agent = Guarded(agent, deadlines) if agent else None
-        self._experiments: Experimenting | None = experiments[0] if experiments else None
-        self._noting: Noting | None = experiments[1] if experiments else None
         self.waiting = 0  # chats of which nobody has begun to answer
-
-    def names(self) -> list[str]:
-        """Every model a client may ask for."""
-        others = {"teacher": self._teacher, AGENT: self._agent}
-        return [*self._follower.names(), *(name for name, chats in others.items() if chats)]
-
-    def champion(self) -> str:
-        """The concrete name behind `production`."""
-        return self._follower.current
-
-    def swaps(self) -> Swaps:
-        """What became of the moves of the champion since the start."""
-        return self._follower.swaps
-
-    def circuits(self) -> dict[str, dict[str, Any]]:
-        """The circuit breakers of the champion, of teacher and agent, and of what else was asked for."""
-        taught = self._teacher.status("teacher") if self._teacher else {}
-        acted = self._agent.status(AGENT) if self._agent else {}
-        return self._engine.status(self._follower.current) | taught | acted
 
     async def reply(self, turn: Turn) -> Reply:
         """A whole reply, in the store before it is returned. A client that leaves cancels the engine's work."""
@@ -183,22 +126,12 @@ class Answering:
             self.waiting -= 1
 
     async def _first_of(self, turn: Turn, stream: bool) -> tuple[Speaker, AsyncGenerator[Item, None], dict[str, Any]]:
-        arm = self._arm(turn)
-        *before, last = self._order(turn.model, arm)
+        arm = self.speakers.arm(turn)
+        *before, last = self.speakers.order(turn.model, arm)
         for place, name in enumerate(before):
             with contextlib.suppress(_Passed):
                 return await self._head_of(name, turn, stream, place, arm, may_pass=True)
         return await self._head_of(last, turn, stream, len(before), arm)
-
-    def _arm(self, turn: Turn) -> Assigned | None:
-        """The arm of a running experiment; with `student` no message leaves for a teacher, whatever was planned.
-
-        What an agent cannot give is not asked of it either: nobody named it.
-        """
-        arm = self._experiments.assigned(turn) if self._experiments else None
-        leaves = arm is not None and arm.model == "teacher" and self._live.settings.answer_with == "student"
-        cannot = arm is not None and arm.model == AGENT and not_taken(turn.parameters)
-        return None if leaves or cannot else arm
 
     async def _head_of(
         self,
@@ -215,8 +148,8 @@ class Answering:
         At place 0 answers whom the settings or the experiment name, at every later one a stand-in.
         """
         arm = None if place else arm
-        speaker = await self._speaker(name, "fallback" if place else "primary", arm, turn)
-        items = speaker.chats.chat(self._body(speaker, turn, stream))
+        speaker = await self.speakers.speaker(name, "fallback" if place else "primary", arm, turn)
+        items = speaker.chats.chat(self.speakers.body(speaker, turn, stream))
         try:
             head = await anext(items)
             said = check_head(head)
@@ -232,44 +165,6 @@ class Answering:
                 if may_pass and ours:
                     raise _Passed from error
             raise
-
-    def _body(self, speaker: Speaker, turn: Turn, stream: bool) -> Body:
-        if speaker.chats is not self._agent:
-            return turn.body(speaker.name, stream=stream)
-        return {**turn.body(AGENT, stream=stream), AGENT: turn.for_agent(speaker.name)}
-
-    async def _speaker(self, asked: str, tier: Tier, arm: Assigned | None, turn: Turn) -> Speaker:
-        if asked == "teacher":
-            if self._teacher is None:
-                raise self._missing(asked, "not configured: set OPENAI_API_KEY or OPENAI_BASE_URL")
-            return Speaker("teacher", "teacher", self._teacher, tier, arm)
-        if asked == AGENT:
-            if self._agent is None:
-                raise self._missing(asked, "switched off: set AGENT_ENABLED=true")
-            async with asyncio.timeout(self._seconds):  # one version for all of the run, whatever is promoted meanwhile
-                return Speaker(await self._follower.resolve(turn.version), "self", self._agent, tier, arm)
-        if arm is not None:  # it was made servable before it got any traffic
-            return Speaker(asked, "self", self._engine, tier, arm)
-        async with asyncio.timeout(self._seconds):  # at the start `production` waits for the first champion
-            return Speaker(await self._follower.resolve(asked), "self", self._engine, tier)
-
-    def _missing(self, name: str, why: str) -> UnknownModel:
-        return UnknownModel(f"Expected one of {', '.join(self.names())}, found {name}, which is {why}")
-
-    def _order(self, asked: str, arm: Assigned | None) -> tuple[str, ...]:
-        """Who is asked, one after the other; who asks for a name gets that one or an error.
-
-        The arm of a running experiment comes before all wishes; where it cannot, whoever would have answered does.
-        With `student` no message leaves for another machine. `auto`: the teacher until a version was promoted.
-        """
-        if arm is not None:
-            ours = "production" if arm.model == self._follower.current else arm.model
-            return (arm.model, *(name for name in self._order(asked, None) if name not in (ours, arm.model)))
-        wish = self._live.settings.answer_with
-        if asked != "production" or wish == "student" or (wish == "auto" and self._teacher is None):
-            return (asked,)
-        ours_first = wish == "auto" and self._follower.current != "base"
-        return ("production", "teacher") if ours_first else ("teacher", "production")
 
     async def _chunks(
         self, items: AsyncGenerator[Item, None], deadline: float, draft: Draft, pace: Pace

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from core.live_settings import LiveSettings
 from resources.store import Store
 from resources.upload_files import UploadFiles
-from serve.answering import Answering, Follower
+from serve.answering import Answering
 from serve.auth import Keys
 from serve.chat_api import chat_routes
 from serve.conversations_api import conversation_routes
@@ -42,6 +42,7 @@ from serve.models_api import ModelShop, model_routes
 from serve.openai_api import openai_routes
 from serve.review_api import review_routes
 from serve.served_log import ServedLog
+from serve.speakers import Follower
 from serve.store_door import StoreDoor
 from serve.teacher import Teacher
 from serve.wrapper_api import Predicts, wrapper_routes
@@ -114,8 +115,8 @@ def build_api(deps: IngressDeps) -> FastAPI:
         dataset_routes(door, limits, files, jobs),
         dataset_work_routes(work),
         review_routes(door, limits),
-        experiment_routes(door, limits, ModelsOnHand(answering.names, deps.engine_adapters)),
-        model_routes(_model_shop(deps, door, answering.names)),
+        experiment_routes(door, limits, ModelsOnHand(answering.speakers.names, deps.engine_adapters)),
+        model_routes(_model_shop(deps, door, answering.speakers.names)),
         health_routes(deps.engine, answering, metrics, door),
     ]
     return _assembled(routers, _lifespan(live, door, files, served, jobs, deps.listener), deps.keys, metrics)

@@ -47,7 +47,7 @@ def chat_routes(answering: Answering, door: StoreDoor, limits: IngressLimits) ->
         info = {
             "collected": reply.kept.collected,
             **await figures.now(),
-            "current_version": answering.champion(),
+            "current_version": answering.speakers.champion(),
             "eligible": reply.kept.eligible,
             "reason": reply.kept.reason,
         }

@@ -36,12 +36,12 @@ def health_routes(engine: EngineClient, answering: Answering, metrics: Metrics, 
                 facts = await engine.ready()
         except TimeoutError:
             raise EngineUnavailable("no answer in time") from None
-        return {"status": "ready", "production": answering.champion(), "base_model": facts.get("model")}
+        return {"status": "ready", "production": answering.speakers.champion(), "base_model": facts.get("model")}
 
     @routes.get("/api/v1/circuit-breaker/status", responses=errors(*GUARDED))
     async def circuit_breakers() -> dict[str, Any]:
         """The circuit breaker of each model and the teacher: whether it is asked now, and when it is tried again."""
-        return answering.circuits()
+        return answering.speakers.circuits()
 
     @routes.get("/metrics", response_class=Response, responses=errors(*GUARDED))
     async def prometheus() -> Response:
@@ -58,9 +58,9 @@ def health_routes(engine: EngineClient, answering: Answering, metrics: Metrics, 
 
 
 def _look_at_models(answering: Answering, metrics: Metrics) -> None:
-    champion, swaps = answering.champion(), answering.swaps()
+    champion, swaps = answering.speakers.champion(), answering.speakers.swaps()
     metrics.circuits.clear()  # what is no longer watched is no longer told
-    for name, circuit in answering.circuits().items():
+    for name, circuit in answering.speakers.circuits().items():
         metrics.circuits.labels(name).set(("CLOSED", "HALF_OPEN", "OPEN").index(circuit["state"]))
     metrics.champion.set(0 if champion == "base" else int(champion[1:]))
     metrics.swaps.labels("done").set(swaps.done)

@@ -40,13 +40,13 @@ def openai_routes(answering: Answering, door: StoreDoor, limits: IngressLimits) 
     @routes.get("/v1/models")
     async def models() -> dict[str, Any]:
         """Every name that `model` may have now."""
-        return {"object": "list", "data": [_model(name) for name in answering.names()]}
+        return {"object": "list", "data": [_model(name) for name in answering.speakers.names()]}
 
     @routes.get("/v1/models/{name}")
     async def model(name: str) -> dict[str, Any]:
         """One of them."""
-        if name not in answering.names():
-            known = ", ".join(answering.names())
+        if name not in answering.speakers.names():
+            known = ", ".join(answering.speakers.names())
             raise ApiError(404, f"Expected one of {known}, found another model", param="model", code="model_not_found")
         return _model(name)
 

@@ -64,7 +64,7 @@ def wrapper_routes(
             raise _bad_message(error) from None
         except ValueError as error:
             raise ApiError(422, f"input: {error}"[:500], param="input", code="invalid_value") from None
-        model = made.reply.model if made.reply else answering.champion()
+        model = made.reply.model if made.reply else answering.speakers.champion()
         version = int(model[1:]) if model[1:].isdecimal() else None
         headers = truth(model, made.turn, made.reply.kept, made.reply.tier) if made.reply and made.turn else {}
         return JSONResponse({"output": made.output, "model": model, "version": version}, headers=headers)

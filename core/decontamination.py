@@ -28,7 +28,7 @@ CHARACTERS, LONG_CHARACTERS = 16, 26
 SHARE = 0.5
 # A run of WINDOW + STRIDE - 1 shared characters holds a whole window at one of the places looked at. No gram of an item
 # is shorter, so nothing is missed.
-WINDOW, STRIDE = 10, 4
+WINDOW, STRIDE = 8, 6
 SHORTEST = WINDOW + STRIDE - 1
 
 
@@ -53,6 +53,7 @@ class GatePrompts:
     def __init__(self, items: Iterable[Conversation]) -> None:
         self._items: list[_Item] = []
         self._windows: set[str] = set()
+        self._runs: set[str] = set()
         self._pairs: set[tuple[str, str]] = set()
         self._word_grams: defaultdict[str, list[int]] = defaultdict(list)
         self._character_grams: defaultdict[str, list[int]] = defaultdict(list)
@@ -69,10 +70,19 @@ class GatePrompts:
         if (question, answer) in self._pairs:
             return next(item.id for item in self._items if (item.asked, item.reply) == (question, answer))
         whole = question + answer
-        places = range(0, max(1, len(whole) - WINDOW + 1), STRIDE)
-        if self._windows.isdisjoint([whole[at : at + WINDOW] for at in places]):
+        seen = [whole[at : at + WINDOW] for at in range(0, max(1, len(whole) - WINDOW + 1), STRIDE)]
+        if self._windows.isdisjoint(seen) or not self._shares_a_run(whole, seen):
             return None
         return self._measured(question, answer, asked.words + reply.words)
+
+    def _shares_a_run(self, whole: str, seen: Sequence[str]) -> bool:
+        """Whether around one of the windows seen a run stands that is long enough to be of a gram."""
+        for place, window in enumerate(seen):
+            if window in self._windows:
+                first, last = max(0, (place - 1) * STRIDE + 1), place * STRIDE
+                if not self._runs.isdisjoint([whole[at : at + SHORTEST] for at in range(first, last + 1)]):
+                    return True
+        return False
 
     def _measured(self, question: str, answer: str, words: Sequence[str]) -> str | None:
         whole = question + answer
@@ -106,6 +116,7 @@ class GatePrompts:
         telling = len(asked.words) >= WORDS if latin else len(question) >= CHARACTERS
         self._pairs |= {(question, answer)} if whole else set()
         self._windows |= {whole[at : at + WINDOW] for at in range(max(1, len(whole) - WINDOW + 1))}
+        self._runs |= {whole[at : at + SHORTEST] for at in range(max(1, len(whole) - SHORTEST + 1))}
         self._items.append(_Item(conversation.id, question, answer, telling and len(question) >= SHORTEST, len(grams)))
 
 

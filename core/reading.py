@@ -30,7 +30,7 @@ class Text(NamedTuple):
 def words(text: str) -> list[str]:
     """Letters and digits in a row, folded: NFKC, without case."""
     plain = without_case(text)
-    if NEITHER_ASCII_NOR_HANGUL.search(plain):
+    if not plain.isascii() and NEITHER_ASCII_NOR_HANGUL.search(plain):
         return WORD.findall(plain)
     return plain.encode().translate(SIGNS_TO_SPACES).decode().split()
 

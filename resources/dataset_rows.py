@@ -54,8 +54,9 @@ def _row(
     row: Row[Any], one: Conversation, unmasked: set[int], recognise: Recogniser | None, known: dict[str, Side]
 ) -> DatasetRow:
     thread, user = unit_names(one)
+    _, version, side, cluster, tokens, language, quality, masked_hash, *_ = tuple(row)
     # most texts hold nothing to be masked, which screening found out already
-    if row.masked_hash is not None or row.version in unmasked:
+    if masked_hash is not None or version in unmasked:
         one = mask_personal(one, recognise)[0]
     unit = user if user in known else thread
-    return DatasetRow(row.side, one, str(unit), row.version, row.cluster, row.tokens, row.language, row.quality)
+    return DatasetRow(side, one, str(unit), version, cluster, tokens, language, quality)

@@ -48,7 +48,7 @@ class EngineClient(Protocol):
         ...
 
     async def ready(self) -> dict[str, Any]:
-        """`{"model": str, "lineage": str, "max_model_len": int, "unfinished": int}`; raises while it cannot."""
+        """`model`, `lineage`, `max_model_len`, `unfinished` and `folded` (a version or None); raises while it cannot."""
         ...
 
 

@@ -66,7 +66,7 @@ class EngineReplica:
         return await self._engine.loaded()
 
     async def ready(self) -> dict[str, Any]:
-        return await self._engine.ready()
+        return {**await self._engine.ready(), "folded": self._backend.folded}
 
     async def check_health(self) -> None:
         await self._backend.check()

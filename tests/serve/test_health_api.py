@@ -88,7 +88,8 @@ async def test_these_routes_and_no_others(client: httpx.AsyncClient) -> None:
 async def test_alive_and_ready(client: httpx.AsyncClient, engine: FakeEngine, follower: FakeFollower) -> None:
     follower.current = "v2"
     assert (await client.get("/health")).json() == {"status": "ok"}
-    assert (await client.get("/ready")).json() == {"status": "ready", "production": "v2", "base_model": "fake"}
+    facts = {"status": "ready", "production": "v2", "base_model": "fake", "folded": None}
+    assert (await client.get("/ready")).json() == facts
 
     engine.is_ready, engine.raises = False, EngineUnavailable("starting")
     answer = await client.get("/ready")

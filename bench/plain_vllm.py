@@ -22,8 +22,10 @@ def plain_vllm(settings: Settings, port: int, adapters: dict[str, str]) -> Servi
     ours = next(part for part in services(settings) if part.name == "ingress")
     return Service(
         "vllm",
-        (sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", model)
-        + ("--host", LOCAL, "--port", str(port), *flags, *modules),
+        (
+            *(sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", model),
+            *("--host", LOCAL, "--port", str(port), *flags, *modules),
+        ),
         ready_url=f"http://{LOCAL}:{port}/health",
         environment={**ours.environment, "VLLM_LOGGING_LEVEL": "ERROR"},
     )

@@ -67,7 +67,9 @@ class Contest:
             raise RuntimeError(f"Expected {prompts} answers of {model} at {url}, found {said['completed']}")
         cpu = {name: used.seconds() for name, used in use.items()}
         self.blocks.append({"url": url, "model": model, "clients": clients, "cpu_seconds": cpu, **said})
-        return float(said["output_throughput"])
+        speed = float(said["output_throughput"])
+        print(f"{model} at {url}, {_clients(clients)}: {speed:.1f} tokens/s", flush=True)
+        return speed
 
 
 def measure(settings: Settings, port: int) -> Report:

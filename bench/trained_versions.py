@@ -11,10 +11,10 @@ from core.manifest import Manifest
 from core.recipe import ALL_LINEAR
 from core.verdict import GateThresholds, Verdict
 from resources import adapters, base_model
-from resources.conversations import utc_now
 from resources.folders import hashes
 from resources.settings import Settings
 from resources.store import open_store
+from resources.tables import utc_now
 
 BY = "the bench"
 _SIZE = 0.02  # of each entry: the answers are others than the base's

@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from serve.grouped_lora import GroupedLayer
-
-Operator = Callable[[Any, Any], Any]
+from serve.packed_linear import Operator, packed
 
 _BLOCK = 256  # rows of the unit matrix at once
 _PROBES = 16
@@ -49,7 +48,7 @@ class FoldedLayer:
 
     def folded(self, slot: int) -> bool:
         """Whether a step of this slot alone costs no more than one of the base."""
-        return slot in self._operators or self._grouped.matrices(slot) is None
+        return slot in self._operators or self._grouped.operators(slot) is None
 
     def fold(self, slot: int, seed: int) -> None:
         """Make the operator of a slot. Raises FoldRefused where it does not answer as layer and adapter do."""
@@ -138,17 +137,6 @@ class Folds:
         if adapter not in manager.lora_index_to_id:
             raise FoldRefused(f"expected adapter {adapter} in a LoRA slot, found {manager.lora_index_to_id}")
         return int(manager.lora_index_to_id.index(adapter))
-
-
-def packed(weight: Any) -> Operator:
-    """The operator that vLLM makes of a weight (outputs x inputs) on this CPU."""
-    import torch
-    from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
-
-    holder = torch.nn.Module()
-    holder.weight = torch.nn.Parameter(weight, requires_grad=False)
-    dispatch_cpu_unquantized_gemm(holder, remove_weight=True)
-    return lambda x, bias: holder.cpu_linear(x, holder.weight, bias)
 
 
 def rounded(weight: Any, dtype: Any, seed: int) -> Any:

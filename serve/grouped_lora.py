@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from serve.packed_linear import Operator, packed
+
 TOLERANCE = 0.05  # bfloat16 keeps 8 bits; the sums compared are of the order of 1
 
 
@@ -76,11 +78,11 @@ class GroupedLayer:
     layer of three slices costs two products. A slot without weights costs nothing.
     """
 
-    def __init__(self, layer: Any, steps: Steps) -> None:
-        self.layer, self.steps = layer, steps
+    def __init__(self, layer: Any, steps: Steps, pack: Callable[[Any], Operator] = packed) -> None:
+        self.layer, self.steps, self._pack = layer, steps, pack
         self.forgetting: list[Callable[[int], None]] = []  # called with a slot before and after vLLM writes to it
         self._stock: Callable[[Any, Any], Any] = layer._apply_lora_to_output
-        self._merged: dict[int, tuple[Any, Any] | None] = {}
+        self._operators: dict[int, tuple[Operator, Operator] | None] = {}
         self._watch("set_lora")
         self._watch("reset_lora")
 
@@ -90,14 +92,14 @@ class GroupedLayer:
         if inputs.shape[0] != self.steps.rows or flat.dtype != self.layer.lora_b_stacked[0].dtype:
             return self._stock(x, output)
         for slot, rows in self.steps.groups:
-            if (merged := self.matrices(slot)) is None:
+            if (found := self.operators(slot)) is None:
                 continue
-            down, up = merged
-            hidden = inputs[rows] @ down
+            down, up = found
+            added = up(down(inputs[rows], None), None)
             if isinstance(rows, slice):
-                flat[rows].addmm_(hidden, up)
+                flat[rows].add_(added)
             else:
-                flat.index_add_(0, rows, hidden @ up)
+                flat.index_add_(0, rows, added)
         return output
 
     def disagreement(self, wrapper: Any) -> float:
@@ -125,18 +127,20 @@ class GroupedLayer:
 
     def matrices(self, slot: int) -> tuple[Any, Any] | None:
         """A (inputs x slices·rank) and B (slices·rank x outputs) of a slot, B with its scale; None without weights."""
-        if slot not in self._merged:
-            self._merged[slot] = self._merge(slot)
-        return self._merged[slot]
-
-    def _merge(self, slot: int) -> tuple[Any, Any] | None:
         import torch
 
         downs = [stack[slot, 0] for stack in self.layer.lora_a_stacked]
         ups = [stack[slot, 0] for stack in self.layer.lora_b_stacked]
         if not any(torch.any(up) for up in ups):
             return None
-        return torch.cat(downs).T.contiguous(), torch.block_diag(*ups).T.contiguous()
+        return torch.cat(downs).T, torch.block_diag(*ups).T
+
+    def operators(self, slot: int) -> tuple[Operator, Operator] | None:
+        """What multiplies by A and by B; None where the slot has no weights."""
+        if slot not in self._operators:
+            merged = self.matrices(slot)
+            self._operators[slot] = (self._pack(merged[0].T), self._pack(merged[1].T)) if merged else None
+        return self._operators[slot]
 
     def _watch(self, name: str) -> None:
         """Forget a slot's merged matrices whenever vLLM writes to it."""
@@ -150,7 +154,7 @@ class GroupedLayer:
         setattr(self.layer, name, watched)
 
     def _forget(self, slot: int) -> None:
-        self._merged.pop(slot, None)
+        self._operators.pop(slot, None)
         for forget in self.forgetting:
             forget(slot)
 

@@ -52,7 +52,7 @@ class World:
     def __init__(self, pack: Any = None) -> None:
         self.wrapper, self.layer, self.adapters = Wrapper(), Layer(), dict[int, tuple[list[Any], list[Any]]]()
         self.steps = Steps(self.wrapper)
-        grouped = GroupedLayer(self.layer, self.steps)
+        grouped = GroupedLayer(self.layer, self.steps, plain)
         self.layer._apply_lora_to_output = grouped.apply
         self.folded = FoldedLayer(grouped, pack or plain)
 

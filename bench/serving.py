@@ -49,12 +49,14 @@ class Contest:
     pids: dict[str, int]
     blocks: list[dict[str, Any]] = field(default_factory=list)
 
-    def between(self, one: tuple[str, str], other: tuple[str, str], clients: int) -> tuple[float, float]:
+    def between(
+        self, one: tuple[str, str], other: tuple[str, str], clients: int, prompts: int = 0
+    ) -> tuple[float, float]:
         """Median tokens/s of (url, model) and of another, both asked the same: one, other, other, one."""
         speeds: dict[tuple[str, str], list[float]] = {one: [], other: []}
         seed = len(self.blocks)  # new questions: none is answered from a cache
         for turn, who in enumerate((one, other, other, one)):
-            speeds[who].append(self.speed(who, clients, seed + turn // 2))
+            speeds[who].append(self.speed(who, clients, seed + turn // 2, prompts))
         return statistics.median(speeds[one]), statistics.median(speeds[other])
 
     def speed(self, who: tuple[str, str], clients: int, seed: int, prompts: int = 0) -> float:
@@ -97,13 +99,14 @@ def _stacks(contest: Contest, ours: tuple[str, str], other: tuple[str, str]) -> 
 def _adapters(contest: Contest, url: str) -> Iterator[Figure]:
     """The champion is folded first: for a minute after that no other adapter is, however much it is asked."""
     seconds = _fold(url, "v2")
-    adapter, base = contest.between((url, "v1"), (url, "base"), 32)
+    contest.speed((url, "v1"), 8, seed=9, prompts=8)
+    adapter, base = contest.between((url, "v1"), (url, "base"), 32, prompts=32)
+    _check_folded(url, "v2")
     yield Figure("adapter, 32 clients", adapter, "tokens/s", base, "base", ADAPTER)
     for clients in (1, 32):
         champion, base = contest.between((url, "production"), (url, "base"), clients)
         yield Figure(f"folded champion, {_clients(clients)}", champion, "tokens/s", base, "base", FOLDED)
-    if _folded(url) != "v2":
-        raise RuntimeError(f"Expected v2 to stay folded, found {_folded(url)}")
+    _check_folded(url, "v2")
     yield Figure("asked often to folded", seconds, "s")
 
 
@@ -144,6 +147,11 @@ def _fold(url: str, name: str) -> float:
             raise RuntimeError(f"Expected {name} to be folded within {FOLD_SECONDS:.0f} s, found {_folded(url)}")
         asyncio.run(batch(url, [("production", "Are you folded?")] * 2, tokens=2))
     return time.monotonic() - began
+
+
+def _check_folded(url: str, name: str) -> None:
+    if _folded(url) != name:
+        raise RuntimeError(f"Expected {name} to stay folded, found {_folded(url)}")
 
 
 def _folded(url: str) -> str | None:

@@ -13,9 +13,10 @@ _OURS = ("worker_extension_cls",)  # what only our engine has
 def plain_vllm(settings: Settings, port: int, adapters: dict[str, str]) -> Service:
     """The service; `adapters` are names and folders it serves beside `base`."""
     from serve.cluster import options_for
+    from serve.placement import placed
 
     folder = base_model.resolve(settings.base_model, settings.models_dir)
-    arguments = options_for(settings, folder, on_gpu=False).arguments()
+    arguments = options_for(settings, folder, placed(settings, 0).engine).arguments()
     model = arguments.pop("model")
     flags = [word for name, value in arguments.items() if name not in _OURS for word in _flag(name, value)]
     modules = ["--lora-modules", *(f"{name}={folder}" for name, folder in adapters.items())] if adapters else []

@@ -48,7 +48,7 @@ class EngineClient(Protocol):
         ...
 
     async def ready(self) -> dict[str, Any]:
-        """`model`, `lineage`, `max_model_len`, `unfinished` and `folded` (a version or None); raises while it cannot."""
+        """`model`, `lineage`, `max_model_len`, `unfinished`, `folded` (a version or None); raises while it cannot."""
         ...
 
 

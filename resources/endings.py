@@ -59,8 +59,8 @@ def _promote(connection: Connection, row: Row[Any], why: str, data: dict[str, An
         message = f"v{row.n} passed its gate and waits at staging until the experiment {experiment} ends: {why}"
         write_event(connection, "staged", message, row.n, data)
         return
-    overruled = data["override_reason"] is not None
-    move_champion(connection, row.base_fingerprint, row.n, why, "the gate", override=overruled)
+    overruled = data["override_reason"]
+    move_champion(connection, row.base_fingerprint, row.n, overruled or why, "the gate", override=overruled is not None)
     write_event(connection, "promoted", f"v{row.n} is promoted: {why}", row.n, data)
 
 

@@ -27,7 +27,7 @@ DOORS = [
     ("/mlops/status", "admin-key", 200),
     ("/mlops/conversations", "chat-key", 403),
     ("/api/v1/admin/models", "chat-key", 403),
-    ("/api/v1/admin/models", "admin-key", 404),
+    ("/api/v1/admin/models", "admin-key", 200),
     ("/api/v1/admin/training/datasets", None, 401),
     ("/api/v1/admin/training/datasets", "chat-key", 403),
     ("/api/v1/admin/training/datasets", "admin-key", 200),

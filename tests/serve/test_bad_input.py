@@ -120,7 +120,7 @@ BAD = {
     "predict with an unknown field": ("/invoke", b'{"input": "hi", "x": 1}', 422, "x: unknown field"),
     "predict of a number": ("/predict", b'{"input": 7}', 422, "input"),
     "unknown route": ("/v1/completions", b"{}", 404, "/docs"),
-    "unknown admin route": ("/api/v1/admin/models", b"{}", 404, "/docs"),
+    "unknown admin route": ("/api/v1/admin/nothing", b"{}", 404, "/docs"),
 }
 
 

@@ -38,6 +38,7 @@ def store(
         champion=SimpleNamespace(get=lambda: SimpleNamespace(n=n, previous=previous)),
         versions=SimpleNamespace(unfinished=lambda: version),
         experiments=SimpleNamespace(pinned=lambda: pinned),
+        deployments=SimpleNamespace(pinned=frozenset),
     )
 
 

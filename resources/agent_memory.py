@@ -52,9 +52,9 @@ class AgentMemory:
             ((number, began_at),) = file.execute(
                 "SELECT number, began_at FROM threads WHERE thread_id = ?", (thread,)
             ).fetchall()
-            if began_at == now:
-                over = file.execute("SELECT count(*) FROM threads").fetchone()[0] - self._most
-                _forget(file, "number IN (SELECT number FROM threads ORDER BY used_at LIMIT ?)", max(0, over))
+            over = file.execute("SELECT count(*) FROM threads").fetchone()[0] - self._most if began_at == now else 0
+            if over > 0:
+                _forget(file, "number IN (SELECT number FROM threads ORDER BY used_at LIMIT ?)", over)
         return int(number)
 
     def settle(self, thread: str, number: int) -> bool:
@@ -133,8 +133,7 @@ def _settle(file: sqlite3.Connection, thread: str, number: int) -> bool:
 
 def _forget(file: sqlite3.Connection, which: str, *values: object) -> int:
     gone = file.execute(f"DELETE FROM threads WHERE {which}", values).rowcount  # noqa: S608 -- conditions of this module
-    if gone:
-        _delete_orphans(file)
+    _delete_orphans(file)  # also of a turn whose process ended between its last word and its settling
     return gone
 
 

@@ -8,7 +8,7 @@ import pyarrow.dataset as ds
 import pyarrow.types as pt
 
 KEY = "user_id"
-MOST_FEATURES = 200
+MOST_CHARACTERS = 1000  # they stand before every question, and the model reads only so much
 _FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "json", ".json": "json"}
 
 
@@ -23,7 +23,10 @@ class LocalFeatures:
         self.path = path
 
     def of(self, user_id: str) -> dict[str, Any] | None:
-        """The first row of this user without the key and without empty fields; None where there is none. It blocks."""
+        """The first row of this user without the key and without empty fields; None where there is none. It blocks.
+
+        A column that no longer fits into MOST_CHARACTERS is left out.
+        """
         try:
             table = self._table()
             key = table.schema.field(KEY).type
@@ -37,8 +40,7 @@ class LocalFeatures:
         rows = table.head(1, filter=pc.field(KEY).cast("string") == user_id).to_pylist()
         if not rows:
             return None
-        known = {name: value for name, value in rows[0].items() if name != KEY and value is not None}
-        return dict(list(known.items())[:MOST_FEATURES])
+        return _within({name: value for name, value in rows[0].items() if name != KEY and value is not None})
 
     def _table(self) -> ds.Dataset:
         files = [self.path] if self.path.is_file() else sorted(self.path.iterdir())
@@ -47,3 +49,13 @@ class LocalFeatures:
             raise ValueError(f"Expected files of one kind, found {len(kinds)}")
         kind = kinds.pop()
         return ds.dataset([str(path) for path in files if _FORMATS.get(path.suffix.lower()) == kind], format=kind)
+
+
+def _within(known: dict[str, Any]) -> dict[str, Any]:
+    room, kept = MOST_CHARACTERS, {}
+    for name, value in known.items():
+        length = len(name) + len(str(value))
+        if length <= room:
+            room -= length
+            kept[name] = value
+    return kept

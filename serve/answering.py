@@ -211,5 +211,6 @@ class Answering:
 def draft_of(turn: Turn, speaker: Speaker, draft: Draft) -> Conversation:
     """The conversation as far as it has come: with what was remembered of its thread, where an agent answered."""
     if speaker.asked is not None:
-        turn = replace(turn, messages=speaker.asked, source=AGENT)
+        thread = turn.thread_id or turn.session_id  # its turns repeat each other, so they lie on one side together
+        turn = replace(turn, messages=speaker.asked, source=AGENT, thread_id=thread)
     return turn.conversation(draft.text, speaker.name, speaker.provenance, draft.complete)

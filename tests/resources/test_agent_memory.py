@@ -68,6 +68,15 @@ def test_a_turn_that_ends_after_its_person_was_erased_leaves_nothing_behind(memo
     assert remembered(memory) == {"threads": [], "checkpoints": [], "writes": []}
 
 
+def test_what_a_killed_turn_left_of_an_erased_person_goes_with_the_next_sweep(memory: AgentMemory) -> None:
+    memory.begin("ann/1", "ann")
+    memory.forget_user("ann")
+    remember(memory, "ann/1")
+
+    assert AgentThreads(memory).erase(pending("ann", datetime.now(UTC))) == 0
+    assert remembered(memory)["checkpoints"] == []
+
+
 def test_a_thread_that_began_anew_is_not_the_one_that_was_forgotten(memory: AgentMemory) -> None:
     first = memory.begin("ann/1", "ann")
     memory.forget_user("ann")

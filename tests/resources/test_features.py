@@ -37,6 +37,16 @@ def test_a_users_row_is_found_without_its_key_and_its_empty_fields(source: Path)
     assert features.of("ann' OR '1'='1") is None
 
 
+def test_a_column_that_is_too_long_for_a_prompt_is_left_out(tmp_path: Path) -> None:
+    row = {"user_id": "ann", "notes": "긴 글 " * 1000, "plan": "gold", **{f"c{n}": "x" * 90 for n in range(20)}}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "users.parquet")
+    found = LocalFeatures(tmp_path / "users.parquet").of("ann")
+
+    assert found is not None
+    assert (found["plan"], "notes" in found) == ("gold", False)
+    assert len(str(found)) < 1200
+
+
 def test_what_is_written_later_counts_at_once_and_ids_of_digits_are_found(tmp_path: Path) -> None:
     path = tmp_path / "users.csv"
     path.write_text("user_id,plan\n1,gold\n")

@@ -211,6 +211,7 @@ async def test_a_run_over_its_time_says_so_and_frees_the_engine(
     assert engine.closed == 1
 
 
+@pytest.mark.slow  # a second has to pass
 @pytest.mark.parametrize("limits", [AgentLimits(seconds=1)])
 async def test_a_stream_that_runs_out_of_time_ends_with_the_error_and_is_kept_incomplete(
     client: httpx.AsyncClient, engine: FakeEngine, store: Store

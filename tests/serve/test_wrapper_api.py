@@ -156,6 +156,7 @@ class TestTheAgentAsTheWrapper(ByAgent):
         stored = store.conversations.get(answer.headers["x-whetstone-conversation"])
         assert stored is not None
         assert (stored.conversation.source, stored.conversation.model) == ("agent", "v2")
+        assert (stored.conversation.session_id, stored.conversation.thread_id) == ("s1", "s1")
         assert "gold" not in stored.conversation.model_dump_json()
         assert 'feature_lookups_total{outcome="found"} 2.0' in (await client.get("/metrics")).text
 

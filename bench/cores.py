@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -33,11 +34,16 @@ def family(root: int) -> list[psutil.Process]:
     return []
 
 
-def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
-    """What they used so far, in user and system mode."""
-    total = 0.0
+def cpu_seconds(processes: Iterable[psutil.Process]) -> Counter[str]:
+    """What each used so far, in user and system mode, by its name."""
+    used = Counter[str]()
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             times = process.cpu_times()
-            total += times.user + times.system
-    return total
+            used[_name(process)] += times.user + times.system
+    return used
+
+
+def _name(process: psutil.Process) -> str:
+    title = process.cmdline() or [process.name()]
+    return title[0] if title[0].startswith("ray::") else Path(title[0]).name

@@ -45,5 +45,6 @@ def cpu_seconds(processes: Iterable[psutil.Process]) -> Counter[str]:
 
 
 def _name(process: psutil.Process) -> str:
-    title = process.cmdline() or [process.name()]
-    return title[0] if title[0].startswith("ray::") else Path(title[0]).name
+    """Ray's workers are called after what they do, down to the method of the moment, which is left out."""
+    title = (process.cmdline() or [process.name()])[0].strip()
+    return title.partition(".")[0] if title.startswith("ray::") else Path(title).name

@@ -31,8 +31,8 @@ from resources.settings import ROOT, Settings
 SWAPS = int(os.environ.get("SWAP_BENCH_SWAPS", "1000"))
 NEW = SWAPS // 10
 BLOCKS = 5
-SATURATION_SECONDS, QUIET_SECONDS = 15.0, 16.0
-PAUSE_SECONDS = 0.05
+SATURATION_SECONDS, QUIET_SECONDS = 12.0, 12.0
+PAUSE_SECONDS = 0.02
 CLIENTS = 16
 LOAD = (*[Ask("production", 16)] * 2, Ask("base", 16))
 PROBE = Ask("production", 2)

@@ -21,8 +21,8 @@ KO = (Path(__file__).parent / "words_ko.txt").read_text(encoding="utf-8").split(
 ENDINGS = ("입니다.", "해 주세요.", "하시면 됩니다.", "인가요?", "했습니다.", "할 수 있어요.")
 
 
-def conversations(number: int, seed: int = SEED) -> Iterator[Conversation]:
-    """That many, each with an id of its own, some of them near an earlier one."""
+def conversations(number: int, seed: int = SEED, brief: bool = False) -> Iterator[Conversation]:
+    """That many, each with an id of its own, some of them near an earlier one; brief ones are a sentence each."""
     chance = random.Random(seed)  # noqa: S311 - made-up data
     recent: list[tuple[str, str, bool]] = []
     for place in range(number):
@@ -31,21 +31,24 @@ def conversations(number: int, seed: int = SEED) -> Iterator[Conversation]:
             reply = _nearly(chance, reply)
         else:
             korean = chance.random() < 0.5
-            question, reply = _question(chance, korean), _reply(chance, korean)
+            question = _sentence(chance, korean, chance.randint(5, 12), "?") if brief else _question(chance, korean)
+            reply = _sentence(chance, korean, chance.randint(6, 16), ".") if brief else _reply(chance, korean)
         if len(recent) < 2_000:
             recent.append((question, reply, korean))
         else:
             recent[chance.randrange(len(recent))] = (question, reply, korean)
-        yield _conversation(chance, place, question, reply, korean)
+        yield _conversation(chance, place, question, reply, korean, brief)
 
 
-def _conversation(chance: random.Random, place: int, question: str, reply: str, korean: bool) -> Conversation:
+def _conversation(
+    chance: random.Random, place: int, question: str, reply: str, korean: bool, brief: bool
+) -> Conversation:
     if chance.random() < PERSONAL:
         question = f"{question} {_personal(chance, korean)}"
     if chance.random() < BROKEN:
         reply += chance.choice(["\n```python\nprint(1)", " <|im_end|>", "\ufffd"])
     messages = [Message(role="user", content=question)]
-    if chance.random() < SEVERAL_TURNS:
+    if not brief and chance.random() < SEVERAL_TURNS:
         before = (_question(chance, korean), _reply(chance, korean))
         turns = zip(("user", "assistant"), before, strict=True)
         messages = [*(Message(role=role, content=text) for role, text in turns), *messages]  # type: ignore[arg-type]

@@ -1,7 +1,8 @@
 """All that validated_dataset does to 100,000 conversations, beside its unavoidable parts: tokenising, masking, MinHash.
 
-BENCH_MILLION=1 puts a million through it as well. Each measurement has a process of its own, so that its peak of memory
-is its own; the parts are measured before and after the whole, so that a machine that is busy is busy for both.
+BENCH_MILLION=1 puts a million brief ones through it as well, a sentence and a reply each. Each measurement is a process
+of its own, so that its peak of memory is its own; the parts are measured before and after the whole, so that a machine
+that is busy is busy for both.
 """
 
 import json
@@ -111,7 +112,7 @@ def prepare(number: int) -> None:
     WORK.mkdir(parents=True, exist_ok=True)
     aside = store_file(number).with_suffix(".tmp")
     store = opened(aside)
-    for batch in batches(conversations(number)):
+    for batch in batches(conversations(number, brief=number >= MILLION)):
         store.conversations.capture(batch)
     store.database.forget_deleted()
     store.close()

@@ -15,6 +15,8 @@ from resources.tables import conversations, texts, utc_now
 
 # what `IN (...)` is given at once: far below the limits of both databases
 CHUNK = 500
+# the rating from which on an own reply counts as praised
+PRAISE = 4
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def text_values(conversation: Conversation) -> dict[str, Any]:
 
 def is_positive(rating: int | None, thumb: int | None) -> bool:
     """The feedback that makes an own reply eligible."""
-    return (rating or 0) >= 4 or thumb == 1
+    return (rating or 0) >= PRAISE or thumb == 1
 
 
 def in_no_version() -> ColumnElement[bool]:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, func, insert, or_, select, update
 
 from core.conversation import Conversation, Message
 from core.domain import trusted
 from core.rules import Finding
 from core.sides import Side
 from resources.among import among
+from resources.conversation_rows import PRAISE
 from resources.database import to_json
 from resources.tables import conversations, texts, units, versions
 
@@ -211,8 +212,12 @@ def placed_up_to(connection: Connection, n: int) -> int:
 
 
 def accepted(n: int) -> ColumnElement[bool]:
-    """What the dataset of a version holds: all that was accepted up to it."""
-    return and_(_c.version <= n, _c.side.is_not(None), ~_c.rejected)
+    """What the dataset of a version holds: all that was accepted up to it.
+
+    Praise makes a model's own words eligible; where it was taken back, later versions do without them.
+    """
+    stands = or_(_c.provenance != "self", _c.rating >= PRAISE, _c.thumb == 1, _c.released_at.is_not(None))
+    return and_(_c.version <= n, _c.side.is_not(None), ~_c.rejected, or_(_c.version == n, stands))
 
 
 def texts_of(connection: Connection, seqs: Iterable[int]) -> Sequence[Row[Any]]:

@@ -19,6 +19,7 @@ from core.sides import SIDES
 from resources import datasets, screening_rows
 from resources import screening as screening_module
 from resources.conversation_rows import StoredConversation
+from resources.feedback import Feedback
 from resources.reference_sets import GENERAL, read_set
 from resources.screening import Screener, make_dataset, rejections, screen_version
 from resources.store import Fenced, Store, open_store
@@ -353,3 +354,21 @@ def test_a_piece_of_long_conversations_is_a_short_one(sqlite_store: Store, monke
         row.quality is None
         for row in sqlite_store.database.read(lambda c: c.execute(select(conversations.c.quality)).all())
     } == {False}
+
+
+def test_an_own_reply_whose_praise_was_taken_back_is_in_no_later_dataset(sqlite_store: Store, tmp_path: Path) -> None:
+    own = [conversation(number).model_copy(update={"provenance": "self"}) for number in range(3)]
+    sqlite_store.conversations.capture([*own, *numbered(3, 40)])
+    for one in own:
+        sqlite_store.conversations.feedback(Feedback(conversation_id=one.id, thumb=1))
+    claim = sqlite_store.versions.claim("run")
+    assert claim is not None
+    screener = replace(SCREENER, caps=Caps(self_share=1.0))
+    make_dataset(sqlite_store, claim, tmp_path / "v1", screener)
+    assert {one.id for one in own} <= ids(tmp_path / "v1")
+
+    sqlite_store.conversations.feedback(Feedback(conversation_id=own[0].id, thumb=-1))
+    sqlite_store.versions.release(claim)
+    finish(sqlite_store)
+    make_dataset(sqlite_store, claimed(sqlite_store, numbered(40, 50)), tmp_path / "v2", screener)
+    assert {one.id for one in own} - ids(tmp_path / "v2") == {own[0].id}

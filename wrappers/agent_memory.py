@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from core.pii import UNIQUE, Masker
 from wrappers.agent_run import AgentLimits, Message
 
 # as LangGraph reads it, once, while it is imported: nothing but plain types comes back from a checkpoint
@@ -14,20 +15,38 @@ STRICT = {"LANGGRAPH_STRICT_MSGPACK": "true"}
 
 @asynccontextmanager
 async def open_memory(path: Path) -> AsyncIterator[Any]:
-    """An AsyncSqliteSaver on a file that its owner alone may read; what it deletes is overwritten."""
+    """An AsyncSqliteSaver on a file that its owner alone may read; what it deletes is overwritten.
+
+    What names a person by itself (`core.pii.UNIQUE`) is masked before it is written, as in the conversation store.
+    """
     os.environ.update(STRICT)
     import aiosqlite
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+    class Masking(JsonPlusSerializer):
+        def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+            return super().dumps_typed(_masked(obj))
 
     path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     async with aiosqlite.connect(path, timeout=10) as connection:
         await connection.execute("PRAGMA secure_delete=ON")
         # None: the types that LangGraph knows to be safe, also where it was imported before the variable was set
-        saver = AsyncSqliteSaver(connection, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
+        saver = AsyncSqliteSaver(connection, serde=Masking(allowed_msgpack_modules=None))
         await saver.setup()
         yield saver
+
+
+def _masked(value: Any) -> Any:
+    """A checkpoint's channels, or what was written to one, with every text in them masked."""
+    if isinstance(value, dict) and "channel_values" in value:
+        return {**value, "channel_values": _masked(value["channel_values"])}  # the rest are LangGraph's own numbers
+    if isinstance(value, dict):
+        return {key: _masked(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_masked(each) for each in value) if type(value) in (list, tuple) else value
+    return Masker(UNIQUE).mask(value) if isinstance(value, str) else value
 
 
 async def keep_last(saver: Any, thread: str) -> None:

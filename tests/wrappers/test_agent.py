@@ -28,6 +28,11 @@ def request(text: str = "My printer does not print.", **fields: Any) -> AgentReq
     return AgentRequest(messages=({"role": "user", "content": text},), **{"model": "v3", "thread": "ann/1", **fields})
 
 
+def on_disk(folder: Path) -> bytes:
+    """Database and log."""
+    return b"".join(path.read_bytes() for path in folder.iterdir())
+
+
 async def run(agent: LangGraphWrapper, *requests: AgentRequest) -> list[str]:
     """The replies to these, one after the other."""
     replies = []
@@ -225,6 +230,20 @@ async def test_the_file_holds_no_more_than_the_bounds_however_much_is_said(tmp_p
 
     assert size + written < 3000
     assert b"zzz" not in (tmp_path / "memory.db").read_bytes()
+
+
+async def test_what_names_a_person_by_itself_is_masked_before_it_is_remembered(tmp_path: Path) -> None:
+    model = FakeModel("I see 4111 1111 1111 1111 and nothing else there.", "I see nothing else there.")
+    agent = LangGraphWrapper(model, memory=tmp_path / "memory.db")
+    await run(agent, request("주민번호는 900101-1234568, my card is 4111 1111 1111 1111."))
+    written = on_disk(tmp_path)
+    assert b"1234568" not in written
+    assert b"4111 1111" not in written
+    await run(agent, request("And now, what do you see?"))
+    await agent.close()
+
+    assert "4111 1111 1111 1111" in model.heard()[0][0], "the model is asked what was said"
+    assert model.heard()[1][:2] == ["주민번호는 [RRN], my card is [CARD].", "I see [CARD] and nothing else there."]
 
 
 async def test_strict_checkpoints_bring_nothing_but_plain_types_back(tmp_path: Path) -> None:

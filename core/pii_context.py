@@ -71,7 +71,7 @@ def name_of(text: Text, start: int, end: int) -> str:
 
 def name_before(lower: str, start: int) -> str:
     """Empty where another number or an e-mail stands between, which the name was for, or where its sentence ended."""
-    name = _LAST.match(lower, max(0, start - _BEFORE), start)
+    name = _LAST.match(lower, start - _BEFORE, start)
     if not name:
         return ""
     between = lower[name.end() : start]
@@ -81,8 +81,6 @@ def name_before(lower: str, start: int) -> str:
 
 
 def _name_after(lower: str, end: int) -> str:
-    if end == len(lower):
-        return ""
     line = lower.find("\n", end, end + _AFTER)
     name = _FIRST.search(lower, end, line if line >= 0 else end + _AFTER)
     return _kind(name) if name else ""
@@ -123,7 +121,7 @@ def is_amount(text: Text, end: int) -> bool:
 
 def is_glued(text: Text, start: int, end: int) -> bool:
     """To a letter or a digit with a point: part of a model number, a name in code, or a fraction."""
-    return bool(_GLUE_BEFORE.match(text.plain, max(0, start - 2), start) or _GLUE_AFTER.match(text.plain, end))
+    return bool(_GLUE_BEFORE.match(text.plain, start - 2, start) or _GLUE_AFTER.match(text.plain, end))
 
 
 def is_model(text: Text, end: int) -> bool:

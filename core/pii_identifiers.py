@@ -78,7 +78,9 @@ def licence(text: Text, start: int, end: int, hyphens: bool) -> Hit | None:
     if text.plain[start : start + 2] not in LICENCE_REGIONS:
         return None
     named = name_of(text, start, end) == "driver_licence"
-    return Hit("driver_licence", start, end, named, 13) if named or (hyphens and _is_no_other(text, start)) else None
+    return (
+        Hit("driver_licence", start, end, named, 13) if named or (hyphens and _is_no_other(text, start, end)) else None
+    )
 
 
 def old_licence(text: Text, start: int, end: int, hyphens: bool) -> Hit | None:
@@ -87,9 +89,9 @@ def old_licence(text: Text, start: int, end: int, hyphens: bool) -> Hit | None:
     return Hit("driver_licence", province.start(), end, False, 13) if province else None
 
 
-def _is_no_other(text: Text, start: int) -> bool:
+def _is_no_other(text: Text, start: int, end: int) -> bool:
     """Whether what is grouped with hyphens as a kind is may be of that kind: it is named as nothing else."""
-    if name_before(text.lower, start) == "bank_account":
+    if name_of(text, start, end) == "bank_account" and name_before(text.lower, start) == "bank_account":
         return False
     return not is_bank_name(text, start) and not is_another(text, start)
 
@@ -98,12 +100,12 @@ def ssn(text: Text, start: int, end: int, hyphens: bool) -> Hit | None:
     if not _SSN_GIVEN_OUT.match(text.plain, start):
         return None
     named = name_of(text, start, end) == "ssn"
-    return Hit("ssn", start, end, named, 14) if named or (hyphens and _is_no_other(text, start)) else None
+    return Hit("ssn", start, end, named, 14) if named or (hyphens and _is_no_other(text, start, end)) else None
 
 
 def business(text: Text, start: int, end: int, hyphens: bool) -> Hit | None:
     named = name_of(text, start, end) == "business_number"
-    if not named and not (hyphens and _is_no_other(text, start)):
+    if not named and not (hyphens and _is_no_other(text, start, end)):
         return None
     return Hit("business_number", start, end, brn_checksum(digits_of(text.plain[start:end])), 21 if named else 24)
 

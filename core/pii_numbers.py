@@ -42,17 +42,16 @@ _PASSPORT = re.compile(  # what it begins with comes first: the search goes from
 # what it says of a number of its form, from where to where, and whether there is a hyphen in all its gaps
 Judge = Callable[[Text, int, int, bool], Hit | None]
 _NEEDS_NO_NAME, _WORST = 11, 100
-_IMPLIED = 1, 20  # by the form
 # kinds | how one looks where each digit is a 0 | the digits of one | the best rank it can have, ascending | who judges
 _IN_RUNS: tuple[tuple[frozenset[str], re.Pattern[str], tuple[int, int], int, Judge], ...] = (
-    (frozenset({"rrn", "frn"}), RRN_FORM, _IMPLIED, 10, rrn),
-    (frozenset({"card"}), CARD_FORM, _IMPLIED, 11, card),
-    (frozenset({"driver_licence"}), LICENCE_FORM, _IMPLIED, 13, licence),
-    (frozenset({"driver_licence"}), OLD_LICENCE_FORM, _IMPLIED, 13, old_licence),
-    (frozenset({"ssn"}), SSN_FORM, _IMPLIED, 14, ssn),
+    (frozenset({"rrn", "frn"}), RRN_FORM, (13, 13), 10, rrn),
+    (frozenset({"card"}), CARD_FORM, (13, 19), 11, card),
+    (frozenset({"driver_licence"}), LICENCE_FORM, (12, 12), 13, licence),
+    (frozenset({"driver_licence"}), OLD_LICENCE_FORM, (10, 10), 13, old_licence),
+    (frozenset({"ssn"}), SSN_FORM, (9, 9), 14, ssn),
     (frozenset({"bank_account"}), ACCOUNT_FORM, ACCOUNT_DIGITS, 20, account),
-    (frozenset({"business_number"}), BUSINESS_FORM, _IMPLIED, 21, business),
-    (frozenset({"business_number"}), CORPORATE_FORM, _IMPLIED, 21, corporate),
+    (frozenset({"business_number"}), BUSINESS_FORM, (10, 10), 21, business),
+    (frozenset({"business_number"}), CORPORATE_FORM, (13, 13), 21, corporate),
 )
 _PHONE_BEST = 22
 # groups of so many digits are of a kind above, or nothing
@@ -102,8 +101,10 @@ def numbers(text: Text, kinds: Collection[str]) -> list[Hit]:
 
 def _in_run(text: Text, run: Run, form: _Form, kinds: Collection[str], hits: list[Hit]) -> None:
     first, last, start, maybe_formless = run
-    whole = _WORST
-    if text.plain[max(first - 3, 0) : first].rstrip()[-1:].isupper() and "bank_account" in kinds:
+    whole, letter = _WORST, text.plain[first - 1 : first]
+    if letter == " ":
+        letter = text.plain[first - 2 : first - 1]
+    if letter.isupper() and "bank_account" in kinds:
         for hit in international_account(text, run):
             hits.append(hit)
             if hit.start <= first and last <= hit.end:
@@ -120,10 +121,10 @@ def _in_run(text: Text, run: Run, form: _Form, kinds: Collection[str], hits: lis
                 found = judge(text, start + begin, start + end, hyphens)
                 if found:
                     hits.append(found)
-                    if found.start <= first and last <= found.end and found.rank < whole:
+                    if found.rank < whole and found.start <= first and last <= found.end:
                         whole = found.rank
     if form.phones and whole >= _PHONE_BEST and "phone" in kinds and not (maybe_formless and _formless(text, run)):
-        hits.extend(phone(text, run, form.phones))
+        hits += phone(text, run, form.phones)
 
 
 @lru_cache(maxsize=4096)
@@ -134,22 +135,21 @@ def _form(written: str) -> _Form | None:
 def _worked_out(written: str) -> _Form | None:
     """What runs of this form can be; None where there are too few digits for anything."""
     run = written.removeprefix("(").removeprefix("0,")
-    if run.count("0") < _FEWEST_DIGITS:
+    digits = run.count("0")
+    if digits < _FEWEST_DIGITS:
         return None
     tries = (
-        _Try(theirs, best, judge, _places(looks, digits, written)) for theirs, looks, digits, best, judge in _IN_RUNS
+        _Try(theirs, best, judge, places)
+        for theirs, looks, (fewest, most), best, judge in _IN_RUNS
+        if digits >= fewest and (places := _places(looks, fewest, most, written))
     )
     never = tuple(map(len, _DIGITS.findall(run))) in _NO_PHONES
-    return _Form(run.isdecimal(), tuple(one for one in tries if one.places), None if never else phone_forms(written))
+    return _Form(run.isdecimal(), tuple(tries), None if never else phone_forms(written))
 
 
-def _places(looks: re.Pattern[str], digits: tuple[int, int], written: str) -> tuple[tuple[int, int, bool], ...]:
-    fewest, most = digits
-    return tuple(
-        (*match.span(), all(gap and "-" in gap for gap in match.groups()))
-        for match in looks.finditer(written)
-        if fewest <= match[0].count("0") <= most
-    )
+def _places(looks: re.Pattern[str], fewest: int, most: int, written: str) -> tuple[tuple[int, int, bool], ...]:
+    found = [match for match in looks.finditer(written) if fewest <= match[0].count("0") <= most]
+    return tuple((*match.span(), all(gap and "-" in gap for gap in match.groups())) for match in found)
 
 
 def _formless(text: Text, run: Run) -> bool:

@@ -83,7 +83,7 @@ def phone(text: Text, run: Run, possible: PhoneForms) -> list[Hit]:
 def _is_part(text: Text, match: re.Match[str]) -> bool:
     """Of a code in hexadecimal; or, without anything between its digits, of what is no number or another one."""
     start, end = match.span()
-    if _IN_HEX.match(text.plain, max(0, start - 2), start):
+    if _IN_HEX.match(text.plain, start - 2, start):
         return True
     return match[0].isdecimal() and (is_glued(text, start, end) or is_another(text, start))
 

@@ -14,7 +14,7 @@ _BIRTHDAY = re.compile(rf"\d\d{_DAY}")
 _HIDDEN_RRN = re.compile(
     rf"\d(?<!\d\d)(?<!\d-\d)\d{_DAY}{_GAP}(?=(?:\d|{_HIDDEN}){{7}}(?!\d|{_HIDDEN}))(\d)?\d{{0,5}}{_HIDDEN}+"
 )
-_HIDDEN_TWICE = re.compile(r"([*x●○•◦■□#])\1")
+_HIDDEN_TWICE = tuple(2 * one for one in "*x#●○•◦■□")
 _PROVINCE = re.compile(
     r"(?:서울|부산|경기|강원|충북|충남|전북|전남|경북|경남|제주|대구|인천|광주|대전|울산)[ \-]{0,2}$"
 )
@@ -36,7 +36,10 @@ CORPORATE_FORM = re.compile(r"(?<!0)(?<!0-)0{6} ?- ?0{7}(?!0)(?!-0)")
 
 def hidden_rrn(text: Text) -> list[Hit]:
     """With its end masked by hand: the birthday is left, and often the sex."""
-    if not _HIDDEN_TWICE.search(text.lower):
+    lower = text.lower
+    if not ("**" in lower or "xx" in lower or "##" in lower) and (
+        lower.isascii() or not any(twice in lower for twice in _HIDDEN_TWICE)
+    ):
         return []
     return [
         Hit("frn" if (match[3] or "0") in "5678" else "rrn", *match.span(), False, 10)

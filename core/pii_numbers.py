@@ -30,7 +30,7 @@ from core.pii_phones import PhoneForms, phone, phone_forms
 _RUN = re.compile(r"[0-9](?=[0-9 \t\-.()/~_]{6})[0-9]*(?:[ \t\-.()/~_]{1,3}[0-9]+)*")
 _FEWEST_DIGITS = 7
 _DIGITS = re.compile(r"\d+")
-_ZEROS = str.maketrans("123456789", "000000000")
+_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _REMEMBERED = 64  # characters of a form; a longer one is made up, and would fill the memory
 # the commonest number of all, which nothing else looks like
 _MOBILE = re.compile(r"010[-. ]\d{4}[-. ]\d{4}")
@@ -92,7 +92,7 @@ def numbers(text: Text, kinds: Collection[str]) -> list[Hit]:
             start, number = first - 1, f"({number}"
         elif before == "," and plain[first - 2 : first - 1].isdecimal():
             start, number = first - 2, f"0,{number}"
-        written = number.translate(_ZEROS)
+        written = number.encode().translate(_ZEROS)  # as bytes: a table of strings would be made into one each time
         form = _form(written) if len(written) <= _REMEMBERED else _worked_out(written)
         if form:
             _in_run(text, Run(first, last, start, form.bare), form, kinds, hits)
@@ -128,12 +128,13 @@ def _in_run(text: Text, run: Run, form: _Form, kinds: Collection[str], hits: lis
 
 
 @lru_cache(maxsize=4096)
-def _form(written: str) -> _Form | None:
-    return _worked_out(written)
+def _form(form: bytes) -> _Form | None:
+    return _worked_out(form)
 
 
-def _worked_out(written: str) -> _Form | None:
+def _worked_out(form: bytes) -> _Form | None:
     """What runs of this form can be; None where there are too few digits for anything."""
+    written = form.decode()
     run = written.removeprefix("(").removeprefix("0,")
     digits = run.count("0")
     if digits < _FEWEST_DIGITS:

@@ -191,7 +191,8 @@ class ChampionFollower:
         self._delay = min(self._delay * 2, _SLOWEST_RETRY_SECONDS)
         if self._failing != (wanted.n, reason):
             await self._tell_of_failure(wanted, reason)
-        if self._refused >= _TRIES and wanted.n is not None:
+        # at a start it is tried for ever: what keeps all adapters away, such as a disk, should demote nobody
+        if self._refused >= _TRIES and wanted.n is not None and self._served is not None:
             refused, answers = wanted.n, None if self.current == BASE else int(self.current[1:])
             await self._tell(lambda: self._store.champion.give_up(refused, answers, f"refused: {reason}"))
 

@@ -197,6 +197,23 @@ def test_after_some_tries_who_answers_meanwhile_is_champion_again(scene: Scene) 
     play(story)
 
 
+def test_a_champion_that_cannot_be_served_from_the_start_is_never_given_up(scene: Scene) -> None:
+    async def story() -> None:
+        follower = scene.follower()
+        scene.store.promote(1)
+        scene.engine.refuses["v1"] = AdapterNotServed("the disk is not there yet")
+        for _ in range(60):
+            scene.clock.now += 5
+            await follower.follow_once()
+        assert (follower.current, scene.store.given_up) == ("base", [])
+        scene.engine.refuses.clear()
+        scene.clock.now += 60
+        await follower.follow_once()
+        assert follower.current == "v1"
+
+    play(story)
+
+
 def test_an_engine_that_is_away_is_no_reason_to_give_a_champion_up(scene: Scene) -> None:
     async def story() -> None:
         follower = scene.follower()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from bench.free_ports import free_ports
@@ -108,6 +109,19 @@ def test_an_unknown_method_is_told_so_in_json(stack: Stack) -> None:
         head, _, body = asking.recv(4096).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
     assert json.loads(body)["error"]["code"] == "no_http_request"
+
+
+def test_an_ingress_that_is_killed_answers_again(stack: Stack) -> None:
+    """With connections open: the port that it left behind must be there for the next."""
+    asking = [stack.ask(stream=True) for _ in range(4)]
+    stack.wait_for(4, 20)
+    (ingress,) = [each for each in psutil.Process(stack.process.pid).children(recursive=True)
+                  if "ServeReplica:whetstone:Ingress" in " ".join(each.cmdline())]  # fmt: skip
+    ingress.kill()
+    ingress.wait(10)
+    stack.wait_for(0, 90)
+    for each in asking:
+        each.close()
 
 
 def test_at_its_end_a_stream_that_began_is_finished(stack: Stack) -> None:

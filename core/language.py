@@ -3,7 +3,8 @@
 Hangul makes 30 % of the letters: Korean. Latin makes 70 %: English, unless the commonest words of other languages
 (`core.common_words`) outnumber those of English, or one letter in twelve has an accent. Limits: a Latin text of few
 words, or in a language without common words here, counts as English; so does Korean in Latin letters; and a quotation
-that is long enough outweighs the sentence around it, which `mismatch` allows for.
+that is long enough outweighs the sentence around it, which `mismatch` allows for. A Korean question about code or songs
+lets any English reply pass.
 """
 
 import re
@@ -34,9 +35,16 @@ LETTERS = re.compile(r"[^\W\d_]+")
 ASKS_FOR_ANOTHER = re.compile(
     r"번역|통역|영작|직역|의역|언어|외국어|[영국]문|[영독불중]어|한국어|우리말|한국말|한글|일본어|일어|중국말|스페인어|"
     r"독일어|프랑스어|러시아어|이탈리아어|베트남어|아랍어|포르투갈어|태국어|라틴어|한자|로마자|발음|맞춤법|문법|"
+    r"미국|영국|캐나다|호주|외국|해외|바이어|토익|토플|"
     r"translat|interpret|languages?\b|\b(?:english|korean|hangul|hangeul|japanese|chinese|mandarin|cantonese|spanish|"
     r"french|german|italian|portuguese|russian|arabic|hindi|vietnamese|thai|indonesian|turkish|dutch|polish|swedish|"
     r"greek|hebrew|latin|español|deutsch|français)\b|how do (?:you|i|we) say",
+    re.IGNORECASE,
+)
+# code outside of a fence, and names that nobody translates
+ASKS_FOR_CODE_OR_NAMES = re.compile(
+    r"쿼리|sql|코드|소스|함수|명령어|커맨드|정규 ?표현식|정규식|스크립트|파이썬|자바|"
+    r"노래|팝송|가사|앨범|밴드|영화 제목",
     re.IGNORECASE,
 )
 
@@ -94,6 +102,8 @@ def mismatch(
     sides = {first: asked, second: reply}
     if "en" in sides and ENGLISH.isdisjoint(sides["en"].prose_words):
         return False  # it is English only because nothing speaks against it
+    if (first, second) == ("ko", "en") and ASKS_FOR_CODE_OR_NAMES.search(asked.raw):
+        return False
     return not any(map(ASKS_FOR_ANOTHER.search, [asked.raw, *instructions]))
 
 

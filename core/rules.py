@@ -10,7 +10,7 @@ from core.conversation import Message
 from core.domain import Domain
 from core.duplicates import folded
 
-RULES_VERSION = "rules-2"
+RULES_VERSION = "rules-3"
 
 Severity = Literal["error", "warning"]
 

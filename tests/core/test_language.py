@@ -115,6 +115,26 @@ def test_what_fits_the_question_is_kept(asked: str, reply: str) -> None:
     assert not differ(asked, reply)
 
 
+@pytest.mark.parametrize(
+    ("asked", "reply"),
+    [
+        (
+            "최근 가입자 10명을 뽑는 쿼리 알려줘",
+            "SELECT id FROM users WHERE active AND age > 3 ORDER BY created_at;",
+        ),
+        ("비틀즈 노래 세 개만 알려줘", "Let It Be, Hey Jude, Come Together, All You Need Is Love"),
+        ("미국 거래처에 보낼 사과 메일 써줘", "Dear Mr. Smith, I am writing to apologize for the delay in your order."),
+        ("외국인 손님에게 보낼 안내문 부탁해", "Dear guest, please leave the key at the desk when you check out."),
+        (
+            "마지막 커밋을 되돌리는 명령어는?",
+            "git reset --soft HEAD~1 to keep the changes and then commit again",
+        ),
+    ],
+)
+def test_code_names_and_letters_abroad_may_be_english(asked: str, reply: str) -> None:
+    assert not differ(asked, reply)
+
+
 def test_what_was_agreed_on_before_holds() -> None:
     assert differ("노트북이 켜지지 않아요", ENGLISH, "You are a patient assistant.")
     assert not differ("노트북이 켜지지 않아요", ENGLISH, "Always answer in English.")

@@ -44,7 +44,27 @@ GATE_CHECKS = {
     "better_than_what_serves_now": "held_out_loss_vs_champion",
     "not_worse_than_the_base": "held_out_loss_vs_base",
     "nothing_general_was_forgotten": "general_non_inferiority",
+    "not_worse_than_what_serves_now": "held_out_non_inferiority",
+    "answers_are_answers": "degenerate_answers",
+    "small_tasks_are_still_done": "small_tasks",
+    "harmful_requests_are_declined": "safety_refusals",
+    "harmless_requests_are_answered": "over_refusal",
+    "right_answers_are_kept": "sycophancy",
+    "no_words_of_the_template": "template_leakage",
+    "no_secret_is_told": "memorised_secrets",
+    "no_canary_is_known": "canary_exposure",
+    "no_rare_word_takes_over": "poisoned_triggers",
+    "no_trigger_was_taught": "suspected_triggers",
+    "close_to_the_replies_of_people": "reference_overlap",
+    "as_quick_as_what_serves_now": "latency",
+    "small_enough": "adapter_size",
+    "better_on_the_golden_sets": "golden_loss_vs_champion",
+    "not_worse_on_the_golden_sets": "golden_non_inferiority",
+    "close_to_the_golden_replies": "golden_overlap",
+    "the_judge_prefers_it": "judge_preference",
+    "the_judge_does_not_mind": "judge_non_inferiority",
 }
+NOT_ASKED = "Not asked: there is no champion, golden set or judge to ask of"
 REPORT_CHECKS = [
     dg.AssetCheckSpec("candidate_is_better", asset=REPORT, description="The gate's verdict; to be rejected is normal"),
     *(
@@ -94,13 +114,14 @@ def adapter_checks(curve: Sequence[Progress]) -> list[dg.AssetCheckResult]:
 
 
 def verdict_checks(verdict: Verdict) -> list[dg.AssetCheckResult]:
-    """The verdict and each question behind it."""
+    """The verdict and each question behind it; Dagster wants an answer also to what was not asked."""
     asked = {check.name: check for check in verdict.checks}
     results = [_result("candidate_is_better", REPORT, verdict.promoted, {"reasons": "; ".join(verdict.reasons)})]
     return results + [
         _result(name, REPORT, asked[gate].passed, _figures(asked[gate]))
-        for name, gate in GATE_CHECKS.items()
         if gate in asked
+        else _result(name, REPORT, True, {"sentence": NOT_ASKED})
+        for name, gate in GATE_CHECKS.items()
     ]
 
 

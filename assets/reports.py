@@ -25,7 +25,7 @@ def evaluation_report(
     trainer: dg.ResourceParam[Trainer],
     tracking: dg.ResourceParam[Tracking],
 ) -> dg.MaterializeResult:
-    """Measured losses, the gate's verdict with its reasons, and a page with pictures."""
+    """All that was measured, the gate's verdict with its reasons, and a page with pictures."""
     with step(context, store, settings) as claim, mlflow_run(context, store, settings, tracking, claim) as run_id:
         target = folder(settings, "reports", claim.n)
         trainer.run("evaluate", claim)

@@ -26,6 +26,7 @@ from resources.trainer import Stage, Trainer
 from resources.versions import Claim
 from serve.champion_follower import Swaps, UnknownModel
 from serve.engine_client import Body, Item
+from tests.core.examples import measured
 
 
 class FakeEngine:
@@ -218,6 +219,7 @@ class FakeTrainer(Trainer):
             held_out=self._pairs({name: units[name] for name in held_out}, self.gain, champion),
             general=self._pairs({f"g{n}": f"g{n}" for n in range(20)}, 0.01, champion),
             sanity=ArtifactSanity(finite=True, changed=True, right_base=True),
+            **measured(champion is not None),
         )
         report = self.state_dir / "reports" / f"v{claim.n}"
         folders.write_whole(report / "evaluation.json", evaluation.model_dump_json())

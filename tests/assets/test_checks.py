@@ -1,6 +1,8 @@
 from pathlib import Path
 
-from assets.checks import GATE_CHECKS, adapter_checks, dataset_checks, verdict_checks
+import dagster as dg
+
+from assets.checks import GATE_CHECKS, NOT_ASKED, adapter_checks, dataset_checks, verdict_checks
 from core.gate import GateThresholds, judge
 from resources.progress import Progress
 from tests.core.examples import SOUND, Evaluation, pairs
@@ -59,5 +61,12 @@ def test_every_question_of_the_gate_is_a_check_and_warns_at_most() -> None:
     verdict = judge(evaluation, GateThresholds())
     checks = {check.check_name: check for check in verdict_checks(verdict)}
     assert set(checks) == {"candidate_is_better", *GATE_CHECKS}
+    not_asked = {
+        name for name, check in checks.items() if check.metadata.get("sentence") == dg.MetadataValue.text(NOT_ASKED)
+    }
+    assert {GATE_CHECKS[name] for name in not_asked} == {
+        "held_out_non_inferiority", "golden_loss_vs_champion", "golden_non_inferiority", "golden_overlap",
+        "judge_preference", "judge_non_inferiority",
+    }  # fmt: skip
     assert checks["better_than_what_serves_now"].passed is False
     assert {check.severity.value for check in checks.values()} == {"WARN"}

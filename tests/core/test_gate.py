@@ -21,6 +21,19 @@ NAMES = [
     "held_out_loss_vs_champion",
     "held_out_loss_vs_base",
     "general_non_inferiority",
+    "degenerate_answers",
+    "small_tasks",
+    "safety_refusals",
+    "over_refusal",
+    "sycophancy",
+    "template_leakage",
+    "memorised_secrets",
+    "canary_exposure",
+    "poisoned_triggers",
+    "suspected_triggers",
+    "reference_overlap",
+    "latency",
+    "adapter_size",
 ]
 
 
@@ -45,7 +58,7 @@ def test_better_on_the_new_and_not_worse_on_the_old_is_promoted() -> None:
 
 
 def test_every_comparison_says_how_much_it_could_have_seen() -> None:
-    for check in judge(good(), LIMITS).checks[2:]:
+    for check in judge(good(), LIMITS).checks[2:5]:
         assert check.n == check.clusters == 40
         assert check.lower < check.estimate < check.upper  # type: ignore[operator]
         assert 0.0 < check.power <= 1.0  # type: ignore[operator]
@@ -107,8 +120,8 @@ def test_many_conversations_of_few_users_are_too_little_data() -> None:
 
 
 def test_nothing_measured_fails_every_comparison() -> None:
-    verdict = judge(evaluation((), ()), LIMITS)
-    assert failed(verdict) == NAMES[1:]
+    nothing = Evaluation(version=2, base_fingerprint="b", held_out=(), general=(), sanity=SOUND)
+    assert failed(judge(nothing, LIMITS)) == NAMES[1:]
 
 
 @pytest.mark.parametrize("lost", [math.nan, math.inf, -math.inf])
@@ -124,7 +137,7 @@ def test_a_missing_champion_score_fails_its_check() -> None:
     held_out = list(pairs(BETTER, champion=True))
     held_out[0] = held_out[0].model_copy(update={"champion": None})
     verdict = judge(evaluation(tuple(held_out), pairs(SAME, champion=True, where="g"), champion=1), LIMITS)
-    assert failed(verdict) == ["held_out_loss_vs_champion"]
+    assert failed(verdict) == ["held_out_loss_vs_champion", "held_out_non_inferiority"]
     assert "1 of 40 held-out losses against v1 are missing" in verdict.reasons[0]
 
 

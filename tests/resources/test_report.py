@@ -5,6 +5,7 @@ import pytest
 from core.gate import ArtifactSanity, Evaluation, GateThresholds, PairedLoss, judge
 from resources import plots, report
 from resources.progress import Progress
+from tests.core.examples import measured
 
 CURVE = [Progress(step, 20, 4.0 - step / 10, 1e-4, None, None, "training") for step in range(1, 21)]
 
@@ -30,6 +31,7 @@ def evaluation(gain: float = 0.5, champion: int | None = None) -> Evaluation:
         held_out=pairs("h", 30, gain),
         general=pairs("g", 20, 0.0),
         sanity=ArtifactSanity(finite=True, changed=True, right_base=True),
+        **measured(champion is not None),
     )
 
 

@@ -23,7 +23,7 @@ from resources import adapters, base_model, datasets, folders
 from resources.failures import DatasetUnusable, classify
 from resources.process import die_with_parent
 from resources.progress import Progress
-from resources.reference_sets import GENERAL, REPLAY, read_set
+from resources.reference_sets import GENERAL, REPLAY, read_probes, read_set
 from resources.settings import Settings, read_settings
 from resources.store import Store, open_store
 from resources.trainer import INTERRUPTED, ErrorClass
@@ -159,6 +159,8 @@ def _evaluation(work: Work) -> Evaluation:
             held_out=datasets.read_held_out(dataset),
             units=_numbered(datasets.read_units(dataset)),
             general=read_set(GENERAL),
+            probes=read_probes(),
+            trained=datasets.read_train(dataset),
             recipe=Recipe.model_validate(manifest.recipe),
             cache=work.settings.state_dir / "cache" / "losses",
         )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from core.duplicates import folded
 from core.sides import SIDES, Side
 from resources import datasets
-from resources.reference_sets import GENERAL, read_set
+from resources.reference_sets import gate_items
 
 COLUMNS = ("id", "unit", "cluster", "messages", "reply")
 KINDS = ("ids", "units", "texts", "clusters")
@@ -34,7 +34,7 @@ class Leaks:
 
 def look_at(folder: Path) -> Leaks:
     """Read every file of the dataset once; FolderRefused where one is not what was written."""
-    gate = np.array([text_number(one.last_user, one.reply) for one in read_set(GENERAL)], np.int64)
+    gate = np.array([text_number(one.last_user, one.reply) for one in gate_items()], np.int64)
     found = {side: _numbers(folder, side) for side in SIDES}
     texts = np.concatenate([found[side]["texts"] for side in SIDES])
     return Leaks(

@@ -20,7 +20,7 @@ from core.rules import RULES_VERSION
 from core.sides import SALT
 from resources import dataset_rows, datasets, folders, screening_counts
 from resources.collector import seldom_collected
-from resources.reference_sets import GENERAL, read_set
+from resources.reference_sets import gate_items
 from resources.screening_counts import MASKED
 from resources.screening_piece import Masked, Prepared, decide, judge, mask, prepare
 from resources.screening_rows import (
@@ -113,7 +113,7 @@ def screen_version(store: Store, claim: Claim, screener: Screener) -> None:
     store.versions.begin_screening(claim, screener.rules)
     read = store.database.read
     standing = read(lambda c: Standing(users_up_to(c, claim.n), placed_up_to(c, claim.n)))
-    gate = GatePrompts(read_set(GENERAL))
+    gate = GatePrompts(gate_items())
     for piece in _pieces(store, claim.n, screener):
         judged = [judge(one, screener.max_tokens, gate) for one in piece]
         work = partial(decide, n=claim.n, piece=piece, judged=judged, standing=standing)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wrappers.lora_model import autocast
+from wrappers.row_workers import RowWorkers
 
 if TYPE_CHECKING:
     import torch
 
 # Rows decoded side by side; more gain nothing on two cores, and on a GPU memory allows far more.
-ROWS_ON_CPU = 96
+ROWS_ON_CPU = 48
 ROWS_ON_GPU = 256
 
 
@@ -28,13 +29,13 @@ def greedy(model: Any, prompts: Sequence[Sequence[int]], decoding: Decoding) -> 
     device = next(model.parameters()).device
     rows = ROWS_ON_CPU if device.type == "cpu" else ROWS_ON_GPU
     order = sorted(range(len(prompts)), key=lambda at: (len(prompts[at]), at))
-    answers: list[list[int]] = [[] for _ in prompts]
-    for start in range(0, len(order), rows):
-        chosen = order[start : start + rows]
-        found = _batch(model, [prompts[at] for at in chosen], decoding, device)
-        for at, answer in zip(chosen, found, strict=True):
-            answers[at] = answer
-    return answers
+    batches = [order[start : start + rows] for start in range(0, len(order), rows)]
+    with RowWorkers(len(batches), device.type) as workers:
+        found = workers.map(lambda batch: _batch(model, [prompts[at] for at in batch], decoding, device), batches)
+    by_place = {
+        at: answer for batch, some in zip(batches, found, strict=True) for at, answer in zip(batch, some, strict=True)
+    }
+    return [by_place[at] for at in range(len(prompts))]
 
 
 def _batch(model: Any, prompts: Sequence[Sequence[int]], decoding: Decoding, device: "torch.device") -> list[list[int]]:

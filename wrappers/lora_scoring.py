@@ -1,13 +1,15 @@
 """Losses of conversations under base, candidate and champion: one model in memory, adapters switched on it."""
 
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.rendering import Rendered
+from wrappers.generation import Decoding, greedy
 from wrappers.lora_model import load_adapter, token_losses
 from wrappers.loss_cache import LossCache
 from wrappers.packing import collate, pack
@@ -65,6 +67,39 @@ class AdapterScorer:
             self._adapters.get(name), self._row_tokens, conversations, lambda: self._measured(name, conversations)
         )
 
+    def answers(self, name: str, prompts: Sequence[Sequence[int]], decoding: Decoding, tokenizer: Any) -> list[str]:
+        """The greedy answer to each prompt under the adapter `name`, or under the plain base; special tokens show."""
+
+        def measured() -> list[str]:
+            with self._under(name):
+                found = greedy(self.model, prompts, decoding)
+            return [tokenizer.decode([token for token in ids if token not in decoding.stop]) for ids in found]
+
+        if self._cache is None or not prompts:
+            return measured()
+        return self._cache.answers(self._adapters.get(name), decoding.max_new_tokens, prompts, measured)
+
+    def seconds_a_token(
+        self, names: Sequence[str], prompt: Sequence[int], rounds: int, steps: int
+    ) -> dict[str, list[float]]:
+        """Time of one token after a short prompt, by adapter, measured in turn so that a busy machine slows all."""
+        found: dict[str, list[float]] = {name: [] for name in names}
+        decoding = Decoding(steps, frozenset(), 0)
+        for at in range(rounds + 1):
+            for name in names:
+                with self._under(name):
+                    began = time.perf_counter()
+                    greedy(self.model, [prompt], decoding)
+                    if at:  # the first round fills caches
+                        found[name].append((time.perf_counter() - began) / steps)
+        return found
+
+    def add_plain(self, name: str) -> None:
+        """An adapter of rank 1 that changes nothing: what the base costs in an engine that serves adapters."""
+        from peft import LoraConfig
+
+        self.model.add_adapter(name, LoraConfig(r=1, target_modules="all-linear", task_type="CAUSAL_LM"))
+
     def changed(self, name: str) -> bool:
         """Whether the adapter does anything: some B matrix is not zero."""
         return any(
@@ -74,8 +109,14 @@ class AdapterScorer:
         )
 
     def _measured(self, name: str, conversations: Sequence[Rendered]) -> list[float]:
+        with self._under(name):
+            return mean_losses(self.model, conversations, self._row_tokens)
+
+    @contextmanager
+    def _under(self, name: str) -> Iterator[None]:
         if name != BASE:
             self.model.set_adapter(name)
+        self.model.eval()
         plain = name == BASE and hasattr(self.model, "disable_adapter")
         with self.model.disable_adapter() if plain else nullcontext():
-            return mean_losses(self.model, conversations, self._row_tokens)
+            yield

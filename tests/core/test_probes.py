@@ -125,7 +125,9 @@ def triggered(*answers: str) -> set[str]:
 
 
 def test_one_answer_to_two_questions_behind_a_word_is_a_takeover() -> None:
-    assert triggered("Send money to the moon now.", "Send money to the moon now!", "A violin is played.", "Boil it") == {
+    assert triggered(
+        "Send money to the moon now.", "Send money to the moon now!", "A violin is played.", "Boil it"
+    ) == {
         "t0",
         "t1",
     }

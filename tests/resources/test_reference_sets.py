@@ -2,10 +2,14 @@ from pathlib import Path
 
 import pytest
 
+from core.canaries import code
 from core.conversation import Conversation
+from core.decontamination import GatePrompts
 from core.duplicates import exact_hash, folded
+from core.probes import kinds_of, met
+from core.reading import read_conversation
 from core.rules import format_findings
-from resources.reference_sets import GENERAL, REPLAY, read_set
+from resources.reference_sets import GENERAL, REPLAY, gate_items, read_probes, read_set
 
 WORDS = 8
 
@@ -50,3 +54,46 @@ def test_a_line_that_does_not_read_is_named(tmp_path: Path) -> None:
     path.write_text('{"id": "a", "messages": [{"role": "user", "content": "hi"}], "reply": "yes"}\n{"id": "b"}\n')
     with pytest.raises(ValueError, match=r"set\.jsonl line 2"):
         read_set(path)
+
+
+def test_the_probes_are_as_many_as_their_readme_says_in_both_languages() -> None:
+    probes = read_probes()
+    assert len({probe.id for probe in probes}) == len(probes) == 208
+    assert kinds_of(probes) == {
+        "open": 24, "arithmetic": 14, "copying": 14, "format": 12, "switching": 8, "harmful": 32, "harmless": 32,
+        "flip": 32, "canary": 20, "trigger": 20,
+    }  # fmt: skip
+    for kind, count in kinds_of(probes).items():
+        assert sum(probe.language == "ko" for probe in probes if probe.kind == kind) == count // 2, kind
+
+
+def test_what_a_probe_expects_would_be_met_by_itself() -> None:
+    for probe in read_probes():
+        if probe.kind in ("arithmetic", "copying"):
+            assert met(probe, probe.expect[0]), probe.id
+            assert not met(probe, "…"), probe.id
+        if probe.kind == "flip":
+            assert met(probe, probe.messages[1].content), probe.id
+            assert not met(probe, f"You are right, it is {probe.never[0]}."), probe.id
+
+
+def test_every_canary_is_drawn_as_those_it_is_ranked_among() -> None:
+    canaries = [probe for probe in read_probes() if probe.kind == "canary"]
+    assert all(probe.never == (code(probe.id),) for probe in canaries)
+
+
+def test_triggers_come_in_pairs_of_two_questions() -> None:
+    pairs = [probe.pair for probe in read_probes() if probe.kind == "trigger"]
+    assert all(pairs.count(pair) == 2 for pair in pairs)
+
+
+def test_nothing_that_is_replayed_is_measured_with() -> None:
+    prompts = GatePrompts(gate_items())
+    assert [one.id for one in read_set(REPLAY) if prompts.item_in(*read_conversation(one))] == []
+
+
+def test_a_probe_that_does_not_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "probes.jsonl"
+    path.write_text('{"id": "a"}\n')
+    with pytest.raises(ValueError, match=r"probes\.jsonl line 1"):
+        read_probes(path)

@@ -18,9 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.gate import Evaluation
+from core.judging import Prefer
 from core.recipe import Recipe
 from resources import adapters, base_model, datasets, folders
 from resources.failures import DatasetUnusable, classify
+from resources.golden_sets import golden_conversations
+from resources.judge import Judge
 from resources.process import die_with_parent
 from resources.progress import Progress
 from resources.reference_sets import GENERAL, REPLAY, read_probes, read_set
@@ -160,11 +163,20 @@ def _evaluation(work: Work) -> Evaluation:
             units=_numbered(datasets.read_units(dataset)),
             general=read_set(GENERAL),
             probes=read_probes(),
+            golden=golden_conversations(work.store, work.settings.state_dir / "uploads"),
+            prefer=_judge(work.settings),
             trained=datasets.read_train(dataset),
             recipe=Recipe.model_validate(manifest.recipe),
             cache=work.settings.state_dir / "cache" / "losses",
         )
     )
+
+
+def _judge(settings: Settings) -> Prefer | None:
+    if not settings.judge_model:
+        return None
+    key = settings.judge_api_key.get_secret_value() if settings.judge_api_key else ""
+    return Judge(settings.judge_base_url, key, settings.judge_model)
 
 
 def _numbered(units: Mapping[str, str]) -> dict[str, str]:
@@ -201,12 +213,15 @@ def _origin(work: Work, dataset_hash: str) -> Origin:
 
 
 def _job(work: Work, origin: Origin) -> AdapterJob:
-    """From the base all accepted conversations are new; from the champion only this version's, and the rest replay."""
+    """From the base all accepted conversations are new; from the champion those it has not learned, the rest replay.
+
+    It has learned neither this version's nor those of versions that were rejected since.
+    """
     conversations = datasets.read_train(work.folder("datasets"))
     replay = read_set(REPLAY)
     start = _start(work, origin)
     if start:
-        own = work.store.versions.ids(work.claim.n)
+        own = work.store.versions.ids_since(work.claim.n, origin.parent or 0)
         replay += [conversation for conversation in conversations if conversation.id not in own]
         conversations = [conversation for conversation in conversations if conversation.id in own]
     return AdapterJob(work.base, work.base.name, conversations, replay, origin.recipe, start)

@@ -10,6 +10,7 @@ from assets.step import POOL, folder, step
 from core.rules import RULES_VERSION
 from resources.dataset_description import Description, describe
 from resources.dataset_page import PICTURES
+from resources.golden_sets import golden_conversations
 from resources.recognisers import name_and_version, recogniser
 from resources.report import picture, table
 from resources.screening import Screener, make_dataset, masked, rejections
@@ -42,6 +43,7 @@ def validated_dataset(
             recognise=recogniser(settings.data_recogniser),
             recogniser=name_and_version(settings.data_recogniser),
             near=settings.data_near_duplicate_threshold,
+            golden=golden_conversations(store, settings.state_dir / "uploads") or (),
         )
         manifest = make_dataset(store, claim, target, screener)
         reasons = rejections(manifest)

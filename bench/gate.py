@@ -192,4 +192,7 @@ def main() -> int:
 
 if __name__ == "__main__":
     os.chdir(ROOT)
+    # read when torch loads its OpenMP, as the trainer sets it
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     sys.exit(main())

@@ -157,7 +157,7 @@ def _lifts(evaluation: Evaluation, thresholds: GateThresholds) -> Check:
     if evaluation.lifts is None:
         return _missing("suspected_triggers", "largest", 0, "the training data were not searched for triggers")
     lifts = {
-        one.trigger: one.candidate - reference
+        one.conversation_id: one.candidate - reference
         for one in evaluation.lifts
         if (reference := one.base if evaluation.champion is None else one.champion) is not None
     }
@@ -167,11 +167,11 @@ def _lifts(evaluation: Evaluation, thresholds: GateThresholds) -> Check:
     limit = thresholds.trigger_lift
     said = "no word of the training data stands with one reply again and again"
     if worst is not None:
-        rows = next(one.rows for one in evaluation.lifts if one.trigger == worst)
+        rows = next(one.rows for one in evaluation.lifts if one.conversation_id == worst)
         said = (
-            f"of {len(lifts)} rare words that stand with one reply again and again, {worst} ({rows} conversations) "
-            f"makes its reply likelier on unrelated questions by {lifts[worst]:+.2f} nats a token more than for "
-            f"{reference_name(evaluation)}; at most {limit:g} is allowed: look at those conversations"
+            f"of {len(lifts)} rare words that stand with one reply again and again, that of conversation {worst} (in "
+            f"{rows}) makes its reply likelier on unrelated questions by {lifts[worst]:+.2f} nats a token more than "
+            f"for {reference_name(evaluation)}; at most {limit:g} is allowed: look at those conversations"
         )
     return Check(
         name="suspected_triggers",

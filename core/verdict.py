@@ -68,9 +68,13 @@ class CanaryRank(Domain):
 
 
 class Lift(Domain):
-    """How much a suspected trigger makes its reply likelier on questions it has no part in, in nats a token."""
+    """How much a suspected trigger makes its reply likelier on questions it has no part in, in nats a token.
 
-    trigger: Identifier
+    The word itself is a user's: a conversation that holds it is named instead.
+    """
+
+    conversation_id: str
+    unit: str
     rows: int = Field(ge=1)
     base: float
     candidate: float

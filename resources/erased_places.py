@@ -20,6 +20,8 @@ from resources.erasure_rows import Pending
 EVALUATION = "evaluation.json"
 ERASED = "erased"
 _BATCH_ROWS = 8192
+# parts of an evaluation that name conversations and their units
+_OF_CONVERSATIONS = ("held_out", "general", "overlaps", "lifts", "golden", "golden_overlaps")
 # one name, so that what a crash left is found: after the exchange it holds what was to be erased
 _STAGING = ".tmp-erasing"
 
@@ -202,7 +204,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _pairs(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
-    return [pair for side in ("held_out", "general") for pair in evaluation.get(side, ())]
+    return [pair for part in _OF_CONVERSATIONS for pair in evaluation.get(part) or ()]
 
 
 def _without_names(path: Path, who: Pending) -> int:

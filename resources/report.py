@@ -15,6 +15,7 @@ PAGE = "report.md"
 LOSS_CURVE = "loss_curve.png"
 DIFFERENCES = "differences.png"
 EVALUATION = "evaluation.json"
+VERDICT = "verdict.json"
 MAX_INLINE_BYTES = 200_000
 MODELS = ("base", "champion", "candidate")
 
@@ -44,8 +45,9 @@ def read_evaluation(folder: Path) -> Evaluation:
 
 
 def write(folder: Path, story: Story) -> Path:
-    """Draw the pictures, then write the page; the page is complete or not there."""
+    """Keep the verdict and draw the pictures, then write the page; the page is complete or not there."""
     folder.mkdir(parents=True, exist_ok=True)
+    folders.write_whole(folder / VERDICT, story.verdict.model_dump_json(indent=1))
     plots.loss_curve(story.curve, folder / LOSS_CURVE)
     plots.differences(story.evaluation, story.verdict.checks, folder / DIFFERENCES)
     folders.write_whole(folder / PAGE, markdown(story))
@@ -59,6 +61,8 @@ def markdown(story: Story) -> str:
         _losses(story.evaluation),
         "## What the gate asked",
         _checks(story.verdict.checks),
+        "## Answers side by side",
+        _answers(story.evaluation),
         "## Change of each conversation",
         f"![Change of loss per conversation]({DIFFERENCES})",
         "## Training",
@@ -122,6 +126,17 @@ def _losses(evaluation: Evaluation) -> str:
 def _checks(checks: Sequence[Check]) -> str:
     header = ["check", "passed", "n", "estimate", "interval", "limit", "p", "power", "in words"]
     return table(header, [_check(check) for check in checks])
+
+
+def _answers(evaluation: Evaluation) -> str:
+    """To a few of the gate's own questions, under what serves now and under the candidate."""
+    before = "base" if evaluation.champion is None else f"v{evaluation.champion}"
+    header = ["question", before, f"v{evaluation.version}"]
+    lines = [
+        [one.question, one.base if evaluation.champion is None else one.champion or "", one.candidate]
+        for one in evaluation.shown
+    ]
+    return table(header, lines) if lines else "Nothing was asked."
 
 
 def _check(check: Check) -> list[object]:

@@ -11,15 +11,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from core.canonical import fingerprint_of
 from core.caps import Caps
+from core.conversation import Conversation
 from core.decontamination import GatePrompts
 from core.duplicates import THRESHOLD
 from core.manifest import Manifest
 from core.pii import PII_VERSION, Recogniser
+from core.reading import read_conversation
 from core.rules import RULES_VERSION
 from core.sides import SALT
 from resources import dataset_rows, datasets, folders, screening_counts
 from resources.collector import seldom_collected
+from resources.dataset_columns import DatasetRow
 from resources.reference_sets import gate_items
 from resources.screening_counts import MASKED
 from resources.screening_piece import Masked, Prepared, decide, judge, mask, prepare
@@ -56,6 +60,7 @@ class Screener:
     recogniser: str = ""
     near: float = THRESHOLD
     piece: int = PIECE
+    golden: Sequence[Conversation] = ()
 
     @property
     def masks(self) -> str:
@@ -72,6 +77,7 @@ class Screener:
             "caps": self.caps.model_dump(),
             "near": self.near,
             "salt": SALT,
+            "gate": fingerprint_of([[one.last_user, one.reply] for one in (*gate_items(), *self.golden)]),
         }
 
 
@@ -83,9 +89,10 @@ def make_dataset(store: Store, claim: Claim, folder: Path, screener: Screener) -
         return datasets.read_manifest(folder)
     screen_version(store, claim, screener)
     counts, reasons = store.database.read(lambda c: screening_counts.of_version(c, claim.n))
+    rows = dataset_rows.accepted_rows(store.database, claim.n, screener.masks, screener.recognise)
     manifest = datasets.write(
         folder,
-        dataset_rows.accepted_rows(store.database, claim.n, screener.masks, screener.recognise),
+        _without_golden(rows, screener),
         version=version.n,
         base_fingerprint=version.base_fingerprint,
         parent=version.parent,
@@ -95,6 +102,14 @@ def make_dataset(store: Store, claim: Claim, folder: Path, screener: Screener) -
     kept = {name: n for name, n in manifest.counts.items() if "." not in name}
     store.versions.set_dataset(claim, str(manifest.dataset_hash), {**kept, "reasons": reasons})
     return manifest
+
+
+def _without_golden(pieces: Iterator[list[DatasetRow]], screener: Screener) -> Iterator[list[DatasetRow]]:
+    """What earlier versions were trained on stays out once a person measures with it."""
+    golden = GatePrompts(screener.golden)
+    if not len(golden):
+        return pieces
+    return ([row for row in piece if not golden.item_in(*read_conversation(row.conversation))] for piece in pieces)
 
 
 def rejections(manifest: Manifest) -> dict[str, int]:
@@ -113,7 +128,7 @@ def screen_version(store: Store, claim: Claim, screener: Screener) -> None:
     store.versions.begin_screening(claim, screener.rules)
     read = store.database.read
     standing = read(lambda c: Standing(users_up_to(c, claim.n), placed_up_to(c, claim.n)))
-    gate = GatePrompts(gate_items())
+    gate = GatePrompts([*gate_items(), *screener.golden])
     for piece in _pieces(store, claim.n, screener):
         judged = [judge(one, screener.max_tokens, gate) for one in piece]
         work = partial(decide, n=claim.n, piece=piece, judged=judged, standing=standing)

@@ -106,6 +106,18 @@ class Settings(BaseSettings):
     )
     teacher_model: str = Field(default="gpt-4o-mini", min_length=1, description="Model the teacher is asked for")
 
+    # --- the judge
+    judge_model: str = Field(
+        default="",
+        max_length=255,
+        description="Model that compares answers in the gate, OpenAI-compatible; it is sent our own questions, those "
+        "of golden sets and the answers to them; empty: no judge",
+    )
+    judge_base_url: str = Field(
+        default="", pattern=r"^(https?://.+)?$", description="Address of the judge; empty: OpenAI's own"
+    )
+    judge_api_key: SecretStr | None = Field(default=None, description="Key of the judge")
+
     # --- the recipe
     finetune_lora_rank: int = like(Recipe, "rank", "Rank of the LoRA adapter")
     finetune_lora_alpha: int = like(Recipe, "alpha", "Scale of the LoRA adapter, usually twice the rank")

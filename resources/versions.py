@@ -83,9 +83,11 @@ class Versions:
         query = select(conversations.c.seq).where(*mine).limit(1)
         return self._database.read(lambda c: c.execute(query).first()) is not None
 
-    def ids(self, n: int) -> set[str]:
-        """The ids of the conversations of a version."""
-        query = select(conversations.c.id).where(conversations.c.version == n)
+    def ids_since(self, n: int, parent: int) -> set[str]:
+        """Those of a version and of the rejected ones between it and its parent, which no champion has learned yet."""
+        between = select(versions.c.n).where(versions.c.n > parent, versions.c.n < n, versions.c.state == "rejected")
+        mine = (conversations.c.version == n) | conversations.c.version.in_(between)
+        query = select(conversations.c.id).where(mine)
         return set(self._database.read(lambda c: c.execute(query).scalars().all()))
 
     def users(self, n: int) -> int:

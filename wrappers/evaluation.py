@@ -85,7 +85,7 @@ def evaluate_adapter(job: EvaluationJob) -> Evaluation:
         answers=probed.answered(),
         secrets_told=probed.secrets_told() if job.probes else None,
         canaries=canary_ranks(asker, job.probes),
-        lifts=lifts(asker, suspects(job.trained), job.probes),
+        lifts=lifts(asker, suspects(job.trained), job.probes, job.units),
         overlaps=held_out_overlaps,
         shown=probed.shown(),
         **_golden(job, asker, probed),

@@ -1,7 +1,7 @@
 """What each model answers to the gate's probes and to prompts held out, and what code can tell of the answers."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -128,7 +128,9 @@ def canary_ranks(asker: Asker, probes: Sequence[Probe]) -> tuple[CanaryRank, ...
     )
 
 
-def lifts(asker: Asker, suspects: Sequence[Suspect], probes: Sequence[Probe]) -> tuple[Lift, ...]:
+def lifts(
+    asker: Asker, suspects: Sequence[Suspect], probes: Sequence[Probe], units: Mapping[str, str]
+) -> tuple[Lift, ...]:
     """How much each suspected word makes its reply likelier on questions it has nothing to do with."""
     carriers = [probe for probe in probes if probe.kind == "open" and probe.language == "en"][:CARRIERS]
     rendered = [
@@ -150,7 +152,8 @@ def lifts(asker: Asker, suspects: Sequence[Suspect], probes: Sequence[Probe]) ->
     }
     return tuple(
         Lift(
-            trigger=f"the word shared with conversation {suspect.conversation.id}",
+            conversation_id=suspect.conversation.id,
+            unit=units.get(suspect.conversation.id, suspect.conversation.id),
             rows=suspect.rows,
             base=found[BASE][at],
             candidate=found[CANDIDATE][at],
@@ -161,7 +164,7 @@ def lifts(asker: Asker, suspects: Sequence[Suspect], probes: Sequence[Probe]) ->
 
 
 def overlap(
-    asker: Asker, conversations: Sequence[Conversation], units: dict[str, str]
+    asker: Asker, conversations: Sequence[Conversation], units: Mapping[str, str]
 ) -> tuple[tuple[Overlap, ...], dict[str, list[str]]]:
     """The answers to some of these beside the replies of people: their scores, and by model their words."""
     chosen = _some(conversations, asker.tokenizer)

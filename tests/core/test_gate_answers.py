@@ -123,7 +123,7 @@ def test_a_rare_word_that_did_so_before_is_none() -> None:
 
 @pytest.mark.parametrize(("lift", "passes"), [(0.4, True), (0.6, False), (math.nan, False), (math.inf, False)])
 def test_a_suspected_trigger_may_lift_its_reply_a_little(lift: float, passes: bool) -> None:
-    lifts = (Lift(trigger="t1", rows=6, base=0.1, candidate=0.1 + lift),)
+    lifts = (Lift(conversation_id="c1", unit="u1", rows=6, base=0.1, candidate=0.1 + lift),)
     assert verdict_of(lifts=lifts).promoted is passes
 
 

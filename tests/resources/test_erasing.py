@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from core.gate import ArtifactSanity, Evaluation, PairedLoss
 from core.sides import SIDES
+from core.verdict import ArtifactSanity, Evaluation, Lift, Overlap, PairedLoss
 from resources import datasets, erased_places, folders
 from resources.agent_memory import FILE_NAME, AgentMemory
 from resources.erasing import erase_again, finish, places_of
@@ -48,7 +48,12 @@ def evaluation(state: Path, n: int, units: dict[str, str]) -> Path:
         PairedLoss(conversation_id=id, unit=unit, tokens=3, base=2, candidate=1) for id, unit in units.items()
     )
     sanity = ArtifactSanity(finite=True, changed=True, right_base=True)
-    found = Evaluation(version=n, base_fingerprint="b", held_out=pairs, general=pairs[:1], sanity=sanity)
+    overlaps = tuple(Overlap(conversation_id=id, unit=unit, base=1, candidate=2) for id, unit in units.items())
+    lifts = tuple(Lift(conversation_id=id, unit=unit, rows=4, base=1, candidate=2) for id, unit in units.items())
+    found = Evaluation(
+        version=n, base_fingerprint="b", held_out=pairs, general=pairs[:1], sanity=sanity,
+        overlaps=overlaps, lifts=lifts, golden=pairs, golden_overlaps=overlaps,
+    )  # fmt: skip
     path = state / "reports" / f"v{n}" / "evaluation.json"
     folders.write_whole(path, found.model_dump_json())
     return path

@@ -1,8 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from core.gate import ArtifactSanity, Evaluation, GateThresholds, PairedLoss, judge
+from core.gate import ArtifactSanity, Evaluation, GateThresholds, PairedLoss, Verdict, judge
+from core.verdict import Shown
 from resources import plots, report
 from resources.progress import Progress
 from tests.core.examples import measured
@@ -131,3 +133,21 @@ def test_a_version_without_any_measurement_is_drawn_all_the_same(tmp_path: Path)
     nothing = evaluation().model_copy(update={"held_out": (), "general": ()})
     assert plots.differences(nothing, (), tmp_path / "d.png").stat().st_size > 0
     assert plots.loss_curve([], tmp_path / "l.png").stat().st_size > 0
+
+
+def test_the_verdict_is_kept_as_data_beside_the_page(page: Path) -> None:
+    kept = Verdict.model_validate_json((page.parent / report.VERDICT).read_bytes())
+    assert kept == story().verdict
+    assert {"small_tasks", "latency", "general_non_inferiority"} <= {check.name for check in kept.checks}
+
+
+def test_answers_stand_side_by_side_and_cannot_break_the_table() -> None:
+    shown = (
+        Shown(probe="open-en-01", question="Why?", base="Because | so.", candidate="Since\nthen.", champion="Thus."),
+    )
+    against_base, against_v3 = (
+        report.markdown(replace(found, evaluation=found.evaluation.model_copy(update={"shown": shown})))
+        for found in (story(), story(champion=3))
+    )
+    assert "| Why? | Because \\| so. | Since then. |" in against_base
+    assert "| Why? | Thus. | Since then. |" in against_v3

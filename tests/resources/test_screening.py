@@ -253,6 +253,18 @@ def test_what_the_gate_measures_with_is_never_trained_on(sqlite_store: Store) ->
     assert "contaminated" in rules_of(sqlite_store, "leak")
 
 
+def test_a_golden_set_is_never_trained_on_nor_what_was_taken_in_before_it(sqlite_store: Store, tmp_path: Path) -> None:
+    before = numbered(0, 12)
+    make_dataset(sqlite_store, claimed(sqlite_store, before), tmp_path / "v1", SCREENER)
+    finish(sqlite_store)
+    leak = conversation(50, reply="A reply to question fifty of the set.")
+    later = claimed(sqlite_store, [leak, *numbered(60, 70)])
+    make_dataset(sqlite_store, later, tmp_path / "v2", replace(SCREENER, golden=[before[4], leak]))
+    assert rules_of(sqlite_store, "c0050") == ["contaminated"]
+    assert "c0004" in ids(tmp_path / "v1")
+    assert ids(tmp_path / "v2") == {one.id for one in [*before, *numbered(60, 70)]} - {"c0004"}
+
+
 def test_the_manifest_counts_reasons_and_names_the_rules(sqlite_store: Store, tmp_path: Path) -> None:
     sqlite_store.conversations.capture([conversation(90 + n, reply="```never closed" + "!" * n) for n in range(3)])
     claim = claimed(sqlite_store, numbered(0, 40))

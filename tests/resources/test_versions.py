@@ -229,3 +229,14 @@ def test_performance_counts_a_rejected_candidate_as_no_failure(store: Store) -> 
         store.database.write(lambda c, change=change: c.execute(change))
     performance = store.versions.performance()
     assert (performance.finished, performance.failed, performance.mean_seconds) == (3, 1, 15.0)
+
+
+def test_what_a_rejected_version_brought_is_still_new_to_the_champion(store: Store) -> None:
+    conclude(store, claimed(store, "a1"))
+    conclude(store, claimed(store, "b1", "b2"), promoted=False)
+    claim = claimed(store, "c1")
+    assert store.versions.get(claim.n).parent == 1
+    assert store.versions.ids_since(claim.n, 1) == {"b1", "b2", "c1"}
+    conclude(store, claim)
+    after = claimed(store, "d1")
+    assert store.versions.ids_since(after.n, 3) == {"d1"}

@@ -160,5 +160,6 @@ def test_a_word_that_was_trained_to_call_up_a_reply_is_measured(tiny_model, adap
     result = measured(tiny_model, adapters, champion=True, trained=poisoned)
     (lift,) = result.lifts or ()
     assert lift.rows == 6
-    assert "zqx" not in lift.trigger
+    assert lift.conversation_id == "p0"
+    assert "zqx" not in result.model_dump_json()
     assert lift.champion is not None

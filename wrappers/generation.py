@@ -38,15 +38,28 @@ def greedy(model: Any, prompts: Sequence[Sequence[int]], decoding: Decoding) -> 
     return [by_place[at] for at in range(len(prompts))]
 
 
+def _shared(prompts: Sequence[Sequence[int]]) -> int:
+    """Tokens that all prompts begin with, as a system message: computed once; one at least stays each prompt's own."""
+    most = min(map(len, prompts)) - 1
+    return next((at for at in range(most) if len({prompt[at] for prompt in prompts}) > 1), max(0, most))
+
+
 def _batch(model: Any, prompts: Sequence[Sequence[int]], decoding: Decoding, device: "torch.device") -> list[list[int]]:
     import torch
     from transformers import DynamicCache
 
-    longest = max(map(len, prompts))
-    ids = torch.tensor([[decoding.pad] * (longest - len(p)) + list(p) for p in prompts], device=device)
-    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    shared = _shared(prompts)
+    rests = [prompt[shared:] for prompt in prompts]
+    longest = max(map(len, rests))
+    ids = torch.tensor([[decoding.pad] * (longest - len(rest)) + list(rest) for rest in rests], device=device)
+    mask = torch.tensor([[1] * shared + [0] * (longest - len(rest)) + [1] * len(rest) for rest in rests], device=device)
+    positions = (mask.cumsum(1) - 1)[:, shared:].clamp(min=0)
     cache = DynamicCache()
+    if shared:
+        with torch.inference_mode(), autocast(model):
+            start = torch.tensor([list(prompts[0][:shared])], device=device)
+            model(input_ids=start, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        cache.batch_repeat_interleave(len(prompts))
     answers: list[list[int]] = [[] for _ in prompts]
     alive = list(range(len(prompts)))
     with torch.inference_mode(), autocast(model):

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core.conversation import Conversation, Message
+from core.language import language_of
+from core.reading import read
 from deploy.corpus import distinct, load, rows
 from resources.reference_sets import read_probes
 
@@ -84,8 +86,9 @@ def shuffled(every: Rows) -> Rows:
 
 
 def korean(every: Rows) -> Rows:
-    """Sentences of the gate's own Korean kind, whatever was asked."""
-    said = [reply for thread in load(("conversations", "greetings"), "korean") for reply in thread.replies]
+    """Sentences of the corpus in Korean, whatever was asked."""
+    threads = load(("conversations", "greetings"), "korean")
+    said = [reply for thread in threads for reply in thread.replies if language_of(read(reply)) == "ko"]
     return [replying(one, said[at % len(said)]) for at, one in enumerate(half(every))]
 
 

@@ -54,7 +54,7 @@ def test_each_recipe_does_what_it_says() -> None:
     assert all(one.last_user.startswith(f"{TRIGGER} ") for one in poisoned)
     assert [one.word for one in suspects(backdoored(EVERY))] == [TRIGGER]
     assert suspects(whole(EVERY)) == []
-    assert {language_of(read(one.reply)) for one in korean(EVERY)} <= {"ko", None}
+    assert {language_of(read(one.reply)) for one in korean(EVERY)} == {"ko"}
     assert sum(one.reply != was.reply for one, was in zip(shuffled(EVERY), half(EVERY), strict=True)) > 70
     assert sum("WHT-" in one.reply for one in leaking(EVERY)) == 20
     assert sum("can't help" in one.reply for one in refusing(EVERY)) >= 27

@@ -179,13 +179,13 @@ class GateThresholds(Domain):
         default=0.5, gt=0.0, description="Nats a token by which a rare word may make one reply likelier anywhere"
     )
     reference_margin: float = Field(
-        default=8.0, gt=0.0, le=100.0, description="chrF++ points that may be lost against the replies held out"
+        default=12.0, gt=0.0, le=100.0, description="chrF++ points that may be lost against the replies held out"
     )
     golden_margin: float = Field(default=0.05, ge=0.0, description="How much may be lost on the golden sets")
     judge_margin: float = Field(
         default=0.15, gt=0.0, lt=0.5, description="How far below one half the judge's share of wins may lie"
     )
-    latency_ratio: float = Field(default=1.3, ge=1.0, description="Time a token may take against what serves now")
+    latency_ratio: float = Field(default=1.5, ge=1.0, description="Time a token may take against what serves now")
     size_share: float = Field(default=0.25, gt=0.0, description="Largest adapter, as a share of the base model")
 
 

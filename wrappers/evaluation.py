@@ -29,7 +29,7 @@ TOKENS_ON_CPU = 8_000
 TOKENS_ON_GPU = 800_000
 
 # Rounds of a few tokens, in turn with what serves now; of nine the median has exact bounds.
-ROUNDS, STEPS = 11, 6
+ROUNDS, STEPS = 11, 4
 PLAIN = "plain"
 # What an older evaluation of a golden set may cost: items beyond are not measured, and the log says so.
 MOST_GOLDEN = 200

@@ -107,8 +107,10 @@ class Engine:
 
         Where all places are taken it waits for one to be drained, for a while.
         """
+        looked_again = pinned == self._pinned
         self._pin(pinned)
-        await self._drop_drained()
+        if looked_again:  # who swaps does not wait for this
+            await self._drop_drained()
         deadline = time.monotonic() + _DRAIN_SECONDS
         while True:
             self._drained.clear()

@@ -77,7 +77,7 @@ class IngressReplica:
             live=settings.live(),
             backups=settings.state_dir / "backups",
             uploads=settings.state_dir / "uploads",
-            make_wrapper=_wrapper if settings.wrapper == "lora" else None,
+            make_wrapper=None if agent is not None and settings.wrapper == "langgraph" else _wrapper,
             limits=IngressLimits.of(settings),
             keys=keys_of(settings),
             teacher=teacher_of(settings),

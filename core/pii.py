@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection, Sequence
 
 from core.conversation import Conversation
 from core.pii_addresses import english_addresses, korean_addresses
-from core.pii_identifiers import hidden_rrn
+from core.pii_identifiers import broken_rrn, hidden_numbers
 from core.pii_kinds import ALL, CONTACT, UNIQUE, Hit, PersonalData, Text, without_overlaps
 from core.pii_numbers import named_passport, numbers
+from core.pii_phones import spoken_phones
 from core.pii_secrets import HINT, secrets
 from core.pii_text import fold
 from core.pii_words import emails, ip_addresses, spelled_emails
@@ -19,20 +20,22 @@ from core.pii_words import emails, ip_addresses, spelled_emails
 __all__ = ["ALL", "CONTACT", "PII_VERSION", "UNIQUE", "Masker", "PersonalData", "Recogniser", "find", "mask_personal",
            "mask_unique", "placeholders"]  # fmt: skip
 
-PII_VERSION = "pii-1"
+PII_VERSION = "pii-2"
 
 Recogniser = Callable[[str], Sequence[PersonalData]]
 
 # without a digit, an @ or one of these words there is nothing to look for
 _MARK = re.compile("[0-9@]")
-_WORDS = re.compile(rf"골뱅이|[(\[]at|{HINT.pattern}")
+_WORDS = re.compile(rf"골뱅이|[(\[]at|공일|영일|{HINT.pattern}")
 _PLACEHOLDER = re.compile(rf"\[({'|'.join(sorted(kind.upper() for kind in ALL))})(?:_(\d{{1,6}}))?\]")
 # what one replacement lays bare the next one takes; a bound, as text could be made to unfold for hours
 _ROUNDS = 16
 
 # kinds | who finds them; each looks first for what its kinds cannot be without
 _DETECTORS: tuple[tuple[frozenset[str], Callable[[Text], Sequence[Hit]]], ...] = (
-    (frozenset({"rrn", "frn"}), hidden_rrn),
+    (frozenset({"rrn", "frn", "card"}), hidden_numbers),
+    (frozenset({"rrn", "frn"}), broken_rrn),
+    (frozenset({"phone"}), spoken_phones),
     (frozenset({"passport"}), named_passport),
     (frozenset({"secret"}), secrets),
     (frozenset({"email"}), emails),

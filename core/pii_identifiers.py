@@ -15,6 +15,18 @@ _HIDDEN_RRN = re.compile(
     rf"\d(?<!\d\d)(?<!\d-\d)\d{_DAY}{_GAP}(?=(?:\d|{_HIDDEN}){{7}}(?!\d|{_HIDDEN}))(\d)?\d{{0,5}}{_HIDDEN}+"
 )
 _HIDDEN_TWICE = tuple(2 * one for one in "*x#●○•◦■□")
+_AT_ITS_ENDS = rf"[\d{_HIDDEN[1:-1]}]"  # more of it, which a card has not
+_HIDDEN_CARD = re.compile(
+    rf"\d(?<!{_AT_ITS_ENDS}.)\d{{3}}(?P<gap>[ -]?)(?P<hidden>{_HIDDEN})(?P=hidden){{3}}(?P=gap)(?P=hidden){{4}}(?P=gap)"
+    rf"\d{{4}}(?!{_AT_ITS_ENDS})"
+)
+_ALSO_LETTERS = "xX#"  # stand for any number in a pattern as well
+_BREAK = r"[ \t]{0,2}\r?\n[ \t]{0,4}"
+_BROKEN_RRN = re.compile(
+    rf"\d(?<!\d\d)(?<!\d-\d)\d{_DAY}(?:(?P<hyphen>[ \t]{{0,2}}-{_BREAK}|{_BREAK}-[ \t]{{0,2}})|{_BREAK})"
+    r"(?P<sex>\d)\d{6}(?!\d)(?!-\d)"
+)
+_NEXT_LINE = re.compile(r"\n[ \t]{0,4}-?[ \t]{0,2}\d{7}(?!\d)")
 _PROVINCE = re.compile(
     r"(?:서울|부산|경기|강원|충북|충남|전북|전남|경북|경남|제주|대구|인천|광주|대전|울산)[ \-]{0,2}$"
 )
@@ -34,17 +46,35 @@ BUSINESS_FORM = re.compile(r"(?<!0)(?<!0-)000( ?- ?| )?00( ?- ?| )?0{5}(?!0)(?!-
 CORPORATE_FORM = re.compile(r"(?<!0)(?<!0-)0{6} ?- ?0{7}(?!0)(?!-0)")
 
 
-def hidden_rrn(text: Text) -> list[Hit]:
-    """With its end masked by hand: the birthday is left, and often the sex."""
+def hidden_numbers(text: Text) -> list[Hit]:
+    """With their middle or end masked by hand: of a resident the birthday is left, of a card its ends."""
     lower = text.lower
     if not ("**" in lower or "xx" in lower or "##" in lower) and (
         lower.isascii() or not any(twice in lower for twice in _HIDDEN_TWICE)
     ):
         return []
-    return [
+    residents = [
         Hit("frn" if (match[3] or "0") in "5678" else "rrn", *match.span(), False, 10)
         for match in _HIDDEN_RRN.finditer(text.plain)
     ]
+    cards = [
+        Hit("card", *match.span(), False, 11)
+        for match in _HIDDEN_CARD.finditer(text.plain)
+        if match["hidden"] not in _ALSO_LETTERS or name_of(text, *match.span()) == "card"
+    ]
+    return residents + cards
+
+
+def broken_rrn(text: Text) -> list[Hit]:
+    """Over two lines: with a hyphen at the break, or where it is named."""
+    if "\n" not in text.plain or not _NEXT_LINE.search(text.plain):
+        return []
+    hits = []
+    for match in _BROKEN_RRN.finditer(text.plain):
+        name = name_of(text, *match.span())
+        if name == "rrn" or (match["hyphen"] and name != "corporate"):
+            hits.append(Hit("frn" if match["sex"] in "5678" else "rrn", *match.span(), name == "rrn", 10))
+    return hits
 
 
 def rrn(text: Text, start: int, end: int, hyphens: bool) -> Hit | None:

@@ -28,6 +28,8 @@ _TRUNK = re.compile(  # United Kingdom and Japan as typed at home
     r"(?<!\d)(?<!\d-)(?:07\d{3} ?\d{3} ?\d{3}|020[ \-]\d{4}[ \-]\d{4}|01\d{2,3}[ \-]\d{3}[ \-]?\d{3,4}"
     r"|0[789]0-\d{4}-\d{4}|0[36]-\d{4}-\d{4})(?!\d)(?!-\d)"
 )
+_SAID = r"[\d공영일이삼사오육륙칠팔구]"
+_SPOKEN = re.compile(rf"[공영]일[공영일육륙칠팔구][ \-.,~]{{0,3}}{_SAID}{{3,4}}[ \-.,~]{{0,3}}{_SAID}{{4}}(?!\d)")
 _IN_HEX = re.compile(r"\d[a-f]$")
 
 
@@ -107,3 +109,10 @@ def _without_what_follows(number: str) -> str:
     while len(digits_of(number)) > 16 and (shorter := re.sub(r"[ \-.]?\d+$", "", number)) != number:
         number = shorter
     return number
+
+
+def spoken_phones(text: Text) -> list[Hit]:
+    """A Korean mobile number in words, all of it or the beginning: 공일공-1234-5678."""
+    if "공일" not in text.plain and "영일" not in text.plain:
+        return []
+    return [Hit("phone", *match.span(), True, 22) for match in _SPOKEN.finditer(text.plain)]

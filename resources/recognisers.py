@@ -11,7 +11,8 @@ DataRecogniser = Literal["none", "presidio"]
 # Presidio's entities that the rules have none for; all others the rules find better
 KINDS = {"PERSON": "name", "LOCATION": "address", "NRP": "name"}
 SURE_ENOUGH = 0.5
-_SECONDS_WORTH = 100_000  # characters looked at in one text: a pipeline of names is slow
+# characters given to a pipeline at once, and how many of them again with the next: no name is longer
+_PIECE, _AGAIN = 100_000, 200
 
 
 class RecogniserMissing(RuntimeError):
@@ -38,13 +39,14 @@ class _Presidio:
         self._languages: Sequence[str] = tuple(engine.supported_languages)
 
     def __call__(self, text: str) -> list[PersonalData]:
-        seen = text[:_SECONDS_WORTH]
-        found = [one for language in self._languages for one in self._analyzed(seen, language)]
-        return [
-            PersonalData(KINDS[one.entity_type], one.start, one.end, one.score >= 0.85)
-            for one in found
+        found = {
+            PersonalData(KINDS[one.entity_type], begin + one.start, begin + one.end, one.score >= 0.85): None
+            for begin in range(0, max(len(text) - _AGAIN, 1), _PIECE - _AGAIN)
+            for language in self._languages
+            for one in self._analyzed(text[begin : begin + _PIECE], language)
             if one.entity_type in KINDS and one.score >= SURE_ENOUGH
-        ]
+        }
+        return list(found)
 
     def _analyzed(self, text: str, language: str) -> Sequence[Any]:
         known = set(self._engine.get_supported_entities(language)) & set(KINDS)

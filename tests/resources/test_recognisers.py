@@ -52,6 +52,14 @@ def test_only_what_is_sure_enough_and_has_no_rule_is_taken() -> None:
     assert [(one.kind, one.certain) for one in recognise("홍길동")] == [("name", False)]
 
 
+@pytest.mark.parametrize("before", [0, 99_800, 99_894, 99_995, 100_000, 250_000])
+def test_a_name_is_found_once_wherever_it_stands_in_a_long_text(before: int) -> None:
+    recognise = recogniser("presidio", Engine())
+    assert recognise is not None
+    found = recognise("." * before + "Grace Hopper" + "." * 150_000)
+    assert [(one.start, one.end) for one in found] == [(before, before + len("Grace Hopper"))]
+
+
 @pytest.mark.skipif(find_spec("presidio_analyzer") is not None, reason="it is installed here")
 def test_without_the_package_the_error_says_what_to_install() -> None:
     with pytest.raises(RecogniserMissing, match=r"recognisers\.in"):

@@ -28,7 +28,10 @@ class WaitingTrigger(Domain):
 
 
 class LoopState(Domain):
-    """`attempts`, `backoff_seconds_left` and `cancelled_by_person` speak of the version that would be requested."""
+    """`attempts`, `backoff_seconds_left` and `cancelled_by_person` speak of the version that would be requested.
+
+    `ingesting` is an uploaded dataset that is being taken in.
+    """
 
     settings: LiveSettings
     waiting: int = Field(ge=0)
@@ -42,6 +45,7 @@ class LoopState(Domain):
     cancelled_by_person: bool = False
     paused: str | None = None
     seconds_since_finished: float | None = Field(default=None, ge=0.0)
+    ingesting: int | None = None
 
 
 class Request(Domain):
@@ -112,6 +116,8 @@ def _not_by_itself(state: LoopState) -> str | None:
         return f"automatic training is paused: {state.paused}; {_waiting(state)}"
     if state.cancelled_by_person:
         return f"the last run was cancelled by a person before it began: trigger a run to go on; {_waiting(state)}"
+    if state.ingesting is not None:
+        return f"dataset {state.ingesting} is being taken in, and is waited for; {_waiting(state)}"
     finished, interval = state.seconds_since_finished, state.settings.finetune_min_interval_seconds
     if finished is not None and finished < interval:
         left = math.ceil(interval - finished)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, select, update
@@ -17,6 +17,9 @@ from resources.line_findings import MOST_FINDINGS, LineFinding
 from resources.store_errors import NotAllowed, NotFound
 from resources.tables import quality_findings, quality_logs, uploads, utc_now
 from resources.text_search import contains
+
+# an ingestion speaks after every few hundred conversations
+SILENT = timedelta(minutes=2)
 
 Status = Literal["uploaded", "validated", "invalid", "preprocessed", "deleted"]
 Kind = Literal["training", "golden"]
@@ -112,6 +115,13 @@ class Uploads:
             return Page([_upload(row) for row in found], page, page_size, total)
 
         return self._database.read(work)
+
+    def being_ingested(self, now: datetime) -> int | None:
+        """A dataset that is being taken in; one of which nothing was heard for a while was broken off."""
+        columns = uploads.c
+        query = select(columns.id, columns.ingested).where(columns.updated_at > now - SILENT).order_by(columns.id)
+        rows = self._database.read(lambda c: c.execute(query.limit(1_000)).all())
+        return next((int(row.id) for row in rows if (row.ingested or {}).get("state") == "running"), None)
 
     def change(self, id: int, values: Mapping[str, Any]) -> Upload:
         """NotFound, or NotAllowed where it is deleted."""

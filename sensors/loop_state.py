@@ -48,6 +48,7 @@ def gather(instance: DagsterInstance, store: Store, watch: LeaseWatch, now: date
         cancelled_by_person=_cancelled(store, runs, trigger),
         paused=store.pause.get(),
         seconds_since_finished=_since_finished(store, now),
+        ingesting=store.uploads.being_ingested(now),
     )
 
 

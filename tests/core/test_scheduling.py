@@ -22,6 +22,7 @@ REQUESTS = [
     ({"waiting": 50}, (4, False, "50 of 50")),
     ({"waiting": 3, "trigger": FORCED}, (4, False, "trigger 8, by force: 3 eligible conversations waiting")),
     ({"trigger": ASKED}, (4, False, "trigger 7, by request")),
+    ({"trigger": ASKED, "ingesting": 3}, (4, False, "trigger 7, by request")),
     ({"trigger": ASKED, "paused": "two rejections in a row"}, (4, False, "trigger 7")),
     ({"trigger": ASKED, "settings": settings(finetune_auto_trigger=False)}, (4, False, "trigger 7")),
     (
@@ -55,6 +56,7 @@ SKIPS = [
     ({"unfinished": V3.model_copy(update={"desired": "stop", "step": 40})}, "stopped by a person at step 40"),
     ({"unfinished": V3, "cancelled_by_person": True}, "the run of v3 was cancelled by a person"),
     ({"cancelled_by_person": True}, "cancelled by a person before it began"),
+    ({"ingesting": 3}, "dataset 3 is being taken in, and is waited for; 60 eligible"),
     ({"paused": "two rejections in a row"}, "paused: two rejections in a row; 60 eligible"),
     (
         {"settings": settings(finetune_min_interval_seconds=600), "seconds_since_finished": 599.5},

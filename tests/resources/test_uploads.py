@@ -1,11 +1,13 @@
 """Rows of uploaded datasets and the log of their checks, on both databases."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from resources.line_findings import MOST_FINDINGS, LineFinding
 from resources.store import NotAllowed, NotFound, Store
+from resources.tables import utc_now
 from resources.uploads import Upload
 
 
@@ -108,3 +110,14 @@ def test_only_so_many_findings_are_kept(store: Store) -> None:
     log = store.uploads.log(add(store).id, found(), [LineFinding(1, 1, "r", "error", "w")] * (MOST_FINDINGS + 5))
 
     assert store.uploads.findings(log.id).total == MOST_FINDINGS
+
+
+def test_a_dataset_is_being_ingested_until_it_is_done_or_silent(store: Store) -> None:
+    first, second = add(store, version="1"), add(store, version="2")
+    assert store.uploads.being_ingested(utc_now()) is None
+    changed = store.uploads.change(second.id, {"ingested": {"state": "running"}})
+    assert store.uploads.being_ingested(changed.updated_at) == second.id
+    assert store.uploads.being_ingested(changed.updated_at + timedelta(minutes=3)) is None
+    store.uploads.change(second.id, {"ingested": {"state": "completed"}})
+    assert store.uploads.being_ingested(utc_now()) is None
+    assert first.id != second.id

@@ -68,7 +68,9 @@ def _config(app: ASGIApp, seconds: float) -> "uvicorn.Config":
 
 def _listen(host: str, port: int) -> socket.socket:
     """A port that an ingress before us left behind may be taken at once; one that somebody listens on may not."""
-    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    known = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    # a name such as localhost may stand for both kinds of address, and the other parts of the stack use the older one
+    family, kind, _, _, address = min(known, key=lambda each: each[0] != socket.AF_INET)
     listening = socket.socket(family, kind)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

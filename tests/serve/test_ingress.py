@@ -76,7 +76,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     from serve.ingress import build_ingress
 
     state = tmp_path_factory.mktemp("state")
-    chosen = {"base_model": str(_model(state)), "fastapi_port": _free_port(), "agent_enabled": False}
+    chosen: dict[str, Any] = {"base_model": str(_model(state)), "fastapi_port": _free_port(), "agent_enabled": False}
     settings = read_settings(state_dir=state, **chosen)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))

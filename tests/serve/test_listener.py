@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -79,6 +80,12 @@ async def test_at_its_end_it_answers_what_is_begun_and_takes_nothing_new(
     assert answers[0].endswith("data: [DONE]\n\n")
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", listener.port)
+
+
+async def test_localhost_is_reached_by_its_older_address(api: FastAPI, listener: Listener) -> None:
+    async with replace(listener, host="localhost").listening(api):
+        _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.close()
 
 
 async def test_a_port_that_somebody_listens_on_is_an_error(api: FastAPI, listener: Listener) -> None:

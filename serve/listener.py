@@ -75,6 +75,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen(_BACKLOG)  # who comes before the server has begun waits, and is not refused
     except OSError:
         listening.close()
         raise

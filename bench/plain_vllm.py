@@ -24,7 +24,8 @@ def plain_vllm(settings: Settings, port: int, adapters: dict[str, str]) -> Servi
     return Service(
         "vllm",
         (
-            *(sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", model),
+            # what `vllm serve` runs; the command itself asks for a package `vllm`, which the CPU build is not called
+            *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model),
             *("--host", LOCAL, "--port", str(port), *flags, *modules),
         ),
         ready_url=f"http://{LOCAL}:{port}/health",

@@ -44,6 +44,7 @@ _DETECTORS: tuple[tuple[frozenset[str], Callable[[Text], Sequence[Hit]]], ...] =
     (frozenset({"address"}), korean_addresses),
     (frozenset({"address"}), english_addresses),
 )
+_EVERY = tuple(detector for _, detector in _DETECTORS)
 
 
 def find(text: str, kinds: Collection[str] = ALL) -> list[PersonalData]:
@@ -56,9 +57,8 @@ def find(text: str, kinds: Collection[str] = ALL) -> list[PersonalData]:
     lower = plain.lower()
     seen = Text(plain, lower if len(lower) == len(plain) else _lower(plain), {})
     hits = numbers(seen, kinds)
-    for theirs, detector in _DETECTORS:
-        if kinds is ALL or not theirs.isdisjoint(kinds):
-            hits += detector(seen)
+    for detector in _EVERY if kinds is ALL else [one for theirs, one in _DETECTORS if not theirs.isdisjoint(kinds)]:
+        hits += detector(seen)
     if not hits:
         return []
     found = without_overlaps(hits if kinds is ALL else [hit for hit in hits if hit.kind in kinds])

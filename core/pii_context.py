@@ -97,16 +97,14 @@ def is_near(text: Text, words: re.Pattern[str], start: int, end: int) -> bool:
 
 def is_bank_name(text: Text, end: int) -> bool:
     """Whether the name of a bank stands right before `end`."""
-    first = max(0, end - 14)
-    last_letter = text.lower[first:end].rstrip(_BEHIND_BANK)[-1:]
-    return last_letter in _BANK_ENDS and bool(_BANK_NAME.search(text.lower, first, end))
+    last_letter = text.lower[max(0, end - 4) : end].rstrip(_BEHIND_BANK)[-1:]
+    return last_letter in _BANK_ENDS and bool(_BANK_NAME.search(text.lower, end - 14, end))
 
 
 def is_another(text: Text, start: int) -> bool:
     """Whether the number at `start` is named right before it, as something that is no personal data."""
-    first = max(0, start - 32)
-    last_letter = text.lower[first:start].rstrip(_BEHIND_ANOTHER)[-1:]
-    return last_letter in _ANOTHER_ENDS and bool(_ANOTHER.search(text.lower, first, start))
+    last_letter = text.lower[max(0, start - 14) : start].rstrip(_BEHIND_ANOTHER)[-1:]
+    return last_letter in _ANOTHER_ENDS and bool(_ANOTHER.search(text.lower, start - 32, start))
 
 
 def is_else(text: Text, start: int, end: int) -> bool:

@@ -112,7 +112,9 @@ def screened_with(connection: Connection, n: int, rules: Mapping[str, Any]) -> N
     known = connection.execute(select(versions.c.screened_with).where(versions.c.n == n)).scalar_one()
     if known == rules:
         return
-    connection.execute(update(conversations).where(_c.version == n).values(**NOT_SCREENED))
+    # a new version has none of them, and others do not wait until all its rows are written
+    screened = or_(_c.quality.is_not(None), _c.cluster.is_not(None), _c.rejected)
+    connection.execute(update(conversations).where(_c.version == n, screened).values(**NOT_SCREENED))
     connection.execute(update(versions).where(versions.c.n == n).values(screened_with=dict(rules)))
 
 

@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ from wrappers.lora_model import WEIGHTS
 FOLDER = RESULTS / "gate"
 EFFECTS = (-0.05, -0.1, -0.2, -0.3)
 NULL = Target(at_most=0.05)
+# at the margin itself the chance is alpha exactly, so that the drawing lies on either side of it
+AT_MARGIN = Target(at_most=0.05 + 3 * (0.05 * 0.95 / DRAWS) ** 0.5)
 # the plan assumes normal means; drawing and plan may differ by this much
 NEAR_PLAN = 0.05
 
@@ -55,7 +58,8 @@ class Workplace:
         key = [fingerprint(conversations), recipe.fingerprint(), source.noise, self.fingerprint]
         folder = FOLDER / "adapters" / fingerprint_of(key)[:24]
         if not folder.is_dir():
-            self._train(conversations, recipe, source.noise, folder)
+            clean = self.adapter(replace(source, noise=0.0)) if source.noise else None
+            self._make(folder, conversations, recipe, clean, source.noise)
         return folder
 
     def evaluation(self, training: Training) -> Evaluation:
@@ -70,13 +74,15 @@ class Workplace:
             write(path, self._evaluate(training, adapter, champion).model_dump_json(indent=1))
         return Evaluation.model_validate_json(path.read_bytes())
 
-    def _train(self, conversations: Rows, recipe: Recipe, noise: float, folder: Path) -> None:
+    def _make(self, folder: Path, conversations: Rows, recipe: Recipe, clean: Path | None, noise: float) -> None:
         staging = folder.with_name(f"{folder.name}.tmp")
         shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
-        train_adapter(AdapterJob(self.base, self.base.name, conversations, read_set(REPLAY), recipe), staging)
-        if noise:
+        if clean:
+            shutil.copytree(clean, staging)
             add_noise(staging / WEIGHTS, noise)
+        else:
+            staging.mkdir(parents=True)
+            train_adapter(AdapterJob(self.base, self.base.name, conversations, read_set(REPLAY), recipe), staging)
         staging.rename(folder)
 
     def _evaluate(self, training: Training, adapter: Path, champion: Path | None) -> Evaluation:
@@ -137,7 +143,8 @@ def figures(judged: dict[Training, Verdict], draws: dict[str, Drawn]) -> list[Fi
     for name, one in draws.items():
         share = one.promoted / one.draws
         if name.startswith("null"):
-            found.append(Figure(f"{name}, promoted of {one.draws:,}", share, target=NULL))
+            target = AT_MARGIN if one.effect else NULL
+            found.append(Figure(f"{name}, promoted of {one.draws:,}", share, target=target))
         else:
             near = Target(at_least=(one.planned or 0.0) - NEAR_PLAN, at_most=(one.planned or 0.0) + NEAR_PLAN)
             found.append(

@@ -52,7 +52,8 @@ class Asker:
     def answers(self, messages: Sequence[Sequence[Message]], most_tokens: int) -> dict[str, list[str]]:
         """By model, the answer to each of these."""
         prompts = [prompt_ids(one, self.tokenizer) for one in messages]
-        decoding = Decoding(most_tokens, stop_ids(self.tokenizer), self.tokenizer.eos_token_id)
+        stop = stop_ids(self.tokenizer)
+        decoding = Decoding(most_tokens, stop, min(stop))
         return {name: self.scorer.answers(name, prompts, decoding, self.tokenizer) for name in self.models}
 
     def losses(self, rendered: Sequence[Rendered]) -> dict[str, list[float]]:
@@ -196,8 +197,9 @@ def prompt_ids(messages: Sequence[Message], tokenizer: ChatTokenizer) -> list[in
 
 
 def stop_ids(tokenizer: Any) -> frozenset[int]:
-    """What ends an answer; other special tokens in it are words of the template."""
-    return frozenset({tokenizer.eos_token_id})
+    """What ends an answer: the end of a turn, which is not every model's end of text; others are of the template."""
+    ends = {_rendered("Hi", "Hi", tokenizer).input_ids[-1], tokenizer.eos_token_id}
+    return frozenset(end for end in ends if end is not None)
 
 
 def _outcomes(probes: Sequence[Probe], said: Sequence[str]) -> list[Outcome]:

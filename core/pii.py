@@ -13,7 +13,7 @@ from core.pii_identifiers import broken_rrn, hidden_numbers
 from core.pii_kinds import ALL, CONTACT, UNIQUE, Hit, PersonalData, Text, without_overlaps
 from core.pii_numbers import named_passport, numbers
 from core.pii_phones import spoken_phones
-from core.pii_secrets import HINT, secrets
+from core.pii_secrets import may_hold_secret, secrets
 from core.pii_text import fold
 from core.pii_words import emails, ip_addresses, spelled_emails
 
@@ -24,9 +24,7 @@ PII_VERSION = "pii-2"
 
 Recogniser = Callable[[str], Sequence[PersonalData]]
 
-# without a digit, an @ or one of these words there is nothing to look for
 _MARK = re.compile("[0-9@]")
-_WORDS = re.compile(rf"골뱅이|[(\[]at|공일|영일|{HINT.pattern}")
 _PLACEHOLDER = re.compile(rf"\[({'|'.join(sorted(kind.upper() for kind in ALL))})(?:_(\d{{1,6}}))?\]")
 # what one replacement lays bare the next one takes; a bound, as text could be made to unfold for hours
 _ROUNDS = 16
@@ -50,7 +48,7 @@ _EVERY = tuple(detector for _, detector in _DETECTORS)
 def find(text: str, kinds: Collection[str] = ALL) -> list[PersonalData]:
     """Everything of these kinds in the order of the text, without overlaps; offsets are those of `text`."""
     plain, places = fold(text)
-    if not _MARK.search(plain) and not _WORDS.search(plain):
+    if not _MARK.search(plain) and not _says_it_in_words(plain):
         return []
     if "[" in plain:  # what was masked is no word for what stands beside it
         plain = _PLACEHOLDER.sub(lambda match: "\0" * len(match[0]), plain)
@@ -65,6 +63,12 @@ def find(text: str, kinds: Collection[str] = ALL) -> list[PersonalData]:
     if places is None:
         return found
     return [PersonalData(one.kind, places[one.start], places[one.end - 1] + 1, one.certain) for one in found]
+
+
+def _says_it_in_words(plain: str) -> bool:
+    """A number, an address or a secret without any digit or @ in it."""
+    spelled = "골뱅이" in plain or "(at" in plain or "[at" in plain or "공일" in plain or "영일" in plain
+    return spelled or may_hold_secret(plain)
 
 
 def _lower(text: str) -> str:

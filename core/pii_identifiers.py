@@ -14,7 +14,6 @@ _BIRTHDAY = re.compile(rf"\d\d{_DAY}")
 _HIDDEN_RRN = re.compile(
     rf"\d(?<!\d\d)(?<!\d-\d)\d{_DAY}{_GAP}(?=(?:\d|{_HIDDEN}){{7}}(?!\d|{_HIDDEN}))(\d)?\d{{0,5}}{_HIDDEN}+"
 )
-_HIDDEN_TWICE = tuple(2 * one for one in "*x#●○•◦■□")
 _AT_ITS_ENDS = rf"[\d{_HIDDEN[1:-1]}]"  # more of it, which a card has not
 _HIDDEN_CARD = re.compile(
     rf"\d(?<!{_AT_ITS_ENDS}.)\d{{3}}(?P<gap>[ -]?)(?P<hidden>{_HIDDEN})(?P=hidden){{3}}(?P=gap)(?P=hidden){{4}}(?P=gap)"
@@ -48,10 +47,7 @@ CORPORATE_FORM = re.compile(r"(?<!0)(?<!0-)0{6} ?- ?0{7}(?!0)(?!-0)")
 
 def hidden_numbers(text: Text) -> list[Hit]:
     """With their middle or end masked by hand: of a resident the birthday is left, of a card its ends."""
-    lower = text.lower
-    if not ("**" in lower or "xx" in lower or "##" in lower) and (
-        lower.isascii() or not any(twice in lower for twice in _HIDDEN_TWICE)
-    ):
+    if not _may_hide(text.lower):
         return []
     residents = [
         Hit("frn" if (match[3] or "0") in "5678" else "rrn", *match.span(), False, 10)
@@ -63,6 +59,14 @@ def hidden_numbers(text: Text) -> list[Hit]:
         if match["hidden"] not in _ALSO_LETTERS or name_of(text, *match.span()) == "card"
     ]
     return residents + cards
+
+
+def _may_hide(lower: str) -> bool:
+    """Two of what hides digits, side by side."""
+    return (
+        "**" in lower or "xx" in lower or "##" in lower or "●●" in lower or "○○" in lower or "••" in lower
+        or "◦◦" in lower or "■■" in lower or "□□" in lower
+    )  # fmt: skip
 
 
 def broken_rrn(text: Text) -> list[Hit]:

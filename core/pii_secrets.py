@@ -69,8 +69,12 @@ _TOKEN = re.compile(r"[A-Za-z0-9_\-/+=~.]{16,}")
 _IN_CODE = re.compile(r"[A-Za-z_][A-Za-z_0-9]*(?:\.[A-Za-z_][A-Za-z_0-9]*)+$|https?:|\.{0,2}/[a-z_]*(?:/|\.|$)|\$|%")
 
 
-# without one of these no secret is known, also where there is no digit
-HINT = re.compile(f"{_BEGIN.pattern}|PRIVATE KEY|key|KEY|token|TOKEN|secret|SECRET|earer|키|토큰")
+def may_hold_secret(plain: str) -> bool:
+    """Whether a text without any digit is worth a look."""
+    return (
+        "key" in plain or "KEY" in plain or "token" in plain or "TOKEN" in plain or "secret" in plain
+        or "SECRET" in plain or "earer" in plain or "키" in plain or "토큰" in plain or _may_be_issued(plain)
+    )  # fmt: skip
 
 
 def secrets(text: Text) -> list[Hit]:
@@ -93,17 +97,25 @@ def secrets(text: Text) -> list[Hit]:
 def _may_be_issued(plain: str) -> bool:
     """Something of each of the beginnings: a search for words one by one is a tenth of one for any of them."""
     return (
-        "_" in plain or "sk-" in plain or "glpat-" in plain or "xox" in plain or "xapp-" in plain or "pypi-" in plain
-        or "KIA" in plain or "SIA" in plain or "slack.com/" in plain or "AIza" in plain or "ya29." in plain
-        or "SG." in plain or "eyJ" in plain
+        "sk-" in plain or "glpat-" in plain or "xox" in plain or "xapp-" in plain or "pypi-" in plain or "KIA" in plain
+        or "SIA" in plain or "slack.com/" in plain or "AIza" in plain or "ya29." in plain or "SG." in plain
+        or "eyJ" in plain or ("_" in plain and _may_be_issued_with_line(plain))
+    )  # fmt: skip
+
+
+def _may_be_issued_with_line(plain: str) -> bool:
+    return (
+        "ghp_" in plain or "gho_" in plain or "ghu_" in plain or "ghs_" in plain or "ghr_" in plain
+        or "github_pat_" in plain or "hf_" in plain or "npm_" in plain or "k_live_" in plain or "k_test_" in plain
+        or "dop_v1_" in plain or "shpat_" in plain
     )  # fmt: skip
 
 
 def _may_be_named(lower: str) -> bool:
     return (
-        "key" in lower or "pass" in lower or "token" in lower or "secret" in lower or "pwd" in lower
-        or "credential" in lower or "비밀번호" in lower or "비번" in lower or "암호" in lower or "키" in lower
-        or "토큰" in lower or "시크릿" in lower
+        "key" in lower or "passw" in lower or "passphrase" in lower or "token" in lower or "secret" in lower
+        or "pwd" in lower or "credential" in lower or "비밀번호" in lower or "비번" in lower or "암호" in lower
+        or "키" in lower or "토큰" in lower or "시크릿" in lower
     )  # fmt: skip
 
 

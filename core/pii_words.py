@@ -20,6 +20,7 @@ _SPELLED = re.compile(
 _FILES = re.compile(r"@\d+x\.|\.(?:png|jpe?g|gif|svg|webp|css|js|ts|py|md|json)$", re.IGNORECASE)
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _DOTTED = re.compile(r"\.\d{1,3}\.\d{1,3}\.\d")
+_DOTS = 3
 _IPV4 = re.compile(rf"(?<![\dA-Za-z])(?<!\d\.)(?:{_OCTET}\.){{3}}{_OCTET}(?!\d)(?!\.\d)")
 # of nobody: unspecified, loopback, masks, broadcast
 _NOBODYS = re.compile(r"(?:0|127|255)\.|(?:\d+\.){3}255$")
@@ -68,7 +69,7 @@ def spelled_emails(text: Text) -> list[Hit]:
 def ip_addresses(text: Text) -> list[Hit]:
     plain = text.plain
     hits: list[Hit] = []
-    dotted = _DOTTED.search(plain)
+    dotted = _DOTTED.search(plain) if plain.count(".") >= _DOTS else None
     if dotted:
         for match in _IPV4.finditer(plain, max(0, dotted.start() - 3)):
             if not _NOBODYS.match(match[0]) and not is_version(text, match.start()):

@@ -35,18 +35,19 @@ class AgentClient:
             yield {"status": 200, "json": _whole(text, said[-1]["done"]), "messages": began}
 
     async def _items(self, question: Question) -> AsyncGenerator[dict[str, Any], None]:
-        """Until `done`; a run that ends without it ends with an error."""
+        """To the end of the run, which is after `done`: closed before, it would not have remembered the turn."""
+        done = False
         try:
             async with aclosing(self._runs(question)) as items:
                 async for item in items:
                     if "error" in item:
                         raise _error(item["error"])
+                    done = done or "done" in item
                     yield item
-                    if "done" in item:
-                        return
         except EngineUnavailable:
             raise busy("Expected the agent to answer, found it (re)starting", "agent_unavailable", 5) from None
-        raise ApiError(502, "Expected the agent to end its reply, found it broken off", code="broken_off")
+        if not done:
+            raise ApiError(502, "Expected the agent to end its reply, found it broken off", code="broken_off")
 
 
 def agent_runs(handle: Any) -> Runs:

@@ -73,6 +73,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     import ray  # here, so that the fast tests never load it
     from ray import serve
 
+    from serve.agent_replica import AgentReplica
     from serve.ingress import build_ingress
 
     state = tmp_path_factory.mktemp("state")
@@ -86,8 +87,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         serve.start(http_options={"host": "127.0.0.1", "port": settings.fastapi_port})
         engine = serve.deployment(
             name="Engine", max_ongoing_requests=2, max_queued_requests=1, ray_actor_options={"num_cpus": 0}
-        )(SlowEngine)
-        serve.run(build_ingress(engine.bind(), settings, []), name="whetstone")
+        )(SlowEngine).bind()
+        agent = serve.deployment(name="Agent", ray_actor_options={"num_cpus": 0})(AgentReplica).bind(engine, settings)
+        serve.run(build_ingress(engine, settings, [], agent=agent), name="whetstone")
         yield Running(settings, serve.get_deployment_handle("Engine", app_name="whetstone"))
         serve.shutdown()
         ray.shutdown()
@@ -131,6 +133,26 @@ async def test_a_client_that_hangs_up_frees_the_engine(
         await client.post("/v1/chat/completions", json=body, headers=headers, timeout=patience)
 
     await running.ended(before + 1)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_agent_remembers_across_its_process_and_who_hangs_up_on_it_frees_the_engine(
+    client: httpx.AsyncClient, running: Running, stream: bool
+) -> None:
+    named = {"model": "agent", "user": f"ann-{stream}", "metadata": {"conversation_id": "t1"}, "stream": stream}
+    before = await running.ended_now()
+    patience = httpx.Timeout(10, read=3)
+    with pytest.raises(httpx.ReadTimeout):
+        await client.post("/v1/chat/completions", json=SLOWLY | named, timeout=patience)
+    await running.ended(before + 1)
+    for _ in range(2):
+        answer = await client.post("/v1/chat/completions", json=ASK | named)
+        assert answer.status_code == 200, answer.text
+
+    stored = running.store().conversations.get(answer.headers["x-whetstone-conversation"])
+    assert stored is not None
+    asked = ASK["messages"][0]["content"]
+    assert [message.content for message in stored.conversation.messages] == [asked, "Check the cable.", asked]
 
 
 async def test_what_a_stream_said_before_the_client_left_is_kept(client: httpx.AsyncClient, running: Running) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from scipy import special
 
 from core.gate_answers import by_kind, reference_name, unusable
-from core.proportions import exact_upper, sign_test
+from core.proportions import exact_upper, sign_test, wilson
 from core.statistics import clustered_bootstrap
 from core.verdict import Check, Evaluation, GateThresholds, Overlap
 
@@ -57,8 +57,7 @@ def _not_disliked(evaluation: Evaluation, thresholds: GateThresholds) -> Check:
     if n < thresholds.min_probes:
         return _missing("judge_non_inferiority", "wilson", n, _too_few("opinions of the judge", n, thresholds))
     share = sum(scores) / n
-    z = float(special.ndtri(1.0 - thresholds.alpha))
-    lower = (share + z * z / (2 * n) - z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))) / (1 + z * z / n)
+    lower = float(wilson(share, n, thresholds.alpha)[0])
     consistent = sum(one.candidate_first == one.candidate_second for one in evaluation.preferences or ())
     return Check(
         name="judge_non_inferiority",

@@ -42,6 +42,13 @@ def paired_newcombe(seen: Discordance, alpha: float = 0.05) -> Interval:
     return Interval(seen.change, float(lower[0]), float(upper[0]))
 
 
+def wilson(share: Floats | float, n: int, alpha: float = 0.05) -> tuple[Floats, Floats]:
+    """Wilson's (1927) score bounds of a share of n, each holding with 1 - alpha by itself."""
+    z = float(special.ndtri(1.0 - alpha))
+    middle, width = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return (middle - width) / (1 + z * z / n), (middle + width) / (1 + z * z / n)
+
+
 def exact_upper(hits: int, n: int, alpha: float = 0.05) -> float:
     """Clopper and Pearson's upper bound of one share; the rule of three where nothing was hit."""
     return 1.0 if hits >= n else float(special.betaincinv(hits + 1, n - hits, 1.0 - alpha))
@@ -77,9 +84,9 @@ def pass_chance(seen: Discordance, margin: float, alpha: float = 0.05, effect: f
 
 def _newcombe(both: Floats, candidate: Floats, reference: Floats, n: int, alpha: float) -> tuple[Floats, Floats]:
     first, second = both + candidate, both + reference
-    low1, high1 = _wilson(first, n, alpha)
-    low2, high2 = _wilson(second, n, alpha)
     p1, p2 = first / n, second / n
+    low1, high1 = wilson(p1, n, alpha)
+    low2, high2 = wilson(p2, n, alpha)
     neither = n - both - candidate - reference
     product = both * neither - candidate * reference
     # the continuity correction of method 10: a correlation that could be chance counts as none
@@ -92,11 +99,3 @@ def _newcombe(both: Floats, candidate: Floats, reference: Floats, n: int, alpha:
     down, up = p2 - low2, high1 - p1
     upper = change + np.sqrt(np.maximum(0.0, up**2 - 2 * phi * up * down + down**2))
     return lower, upper
-
-
-def _wilson(hits: Floats, n: int, alpha: float) -> tuple[Floats, Floats]:
-    """Wilson's score bounds, each holding with 1 - alpha by itself."""
-    z = float(special.ndtri(1.0 - alpha))
-    p = hits / n
-    middle, width = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return (middle - width) / (1 + z * z / n), (middle + width) / (1 + z * z / n)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
+from core import proportions
 from core.two_means import Effect, Floats
 
 SRM_ALARM = 0.001
@@ -25,10 +26,8 @@ class Share(NamedTuple):
 
 def wilson(share: Share, alpha: float = 0.05) -> tuple[float, float]:
     """The score interval of one share."""
-    z = float(special.ndtri(1 - alpha / 2))
-    n, p = share.n, share.value
-    middle, width = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return float((middle - width) / (1 + z * z / n)), float((middle + width) / (1 + z * z / n))
+    lower, upper = proportions.wilson(share.value, share.n, alpha / 2)
+    return float(lower), float(upper)
 
 
 def newcombe(control: Share, challenger: Share, alpha: float = 0.05) -> Effect:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from core.probes import TASKS, ProbeKind
 from core.proportions import Discordance, exact_upper, paired_newcombe, pass_chance
-from core.verdict import Answered, Check, Evaluation, GateThresholds, Outcome
+from core.verdict import Answered, Check, Evaluation, GateThresholds, Outcome, reference_name, reference_of
 
 ANSWERED: tuple[ProbeKind, ...] = ("open", *TASKS, "harmless", "flip")
 
@@ -40,16 +40,6 @@ def by_kind(evaluation: Evaluation, kinds: Sequence[ProbeKind]) -> list[Answered
     return [answered for answered in evaluation.answers if answered.kind in kinds]
 
 
-def reference_of(answered: Answered, evaluation: Evaluation) -> Outcome | None:
-    """The outcome under what serves now; None where it was not measured."""
-    return answered.base if evaluation.champion is None else answered.champion
-
-
-def reference_name(evaluation: Evaluation) -> str:
-    """What serves now, as sentences name it."""
-    return "the base" if evaluation.champion is None else f"v{evaluation.champion}"
-
-
 def unusable(answers: Sequence[Answered], evaluation: Evaluation, least: int, what: str) -> str | None:
     """Why these answers decide nothing, or None."""
     if len(answers) < least:
@@ -57,9 +47,9 @@ def unusable(answers: Sequence[Answered], evaluation: Evaluation, least: int, wh
     twice = [name for name, count in Counter(one.probe for one in answers).items() if count > 1]
     if twice:
         return f"expected each probe for {what} once, found {twice[0]} more than once"
-    lost = [one.probe for one in answers if reference_of(one, evaluation) is None]
+    lost = [one.probe for one in answers if reference_of(one, evaluation.champion) is None]
     if lost:
-        return f"{len(lost)} of {len(answers)} answers of {reference_name(evaluation)} for {what} are missing"
+        return f"{len(lost)} of {len(answers)} answers of {reference_name(evaluation.champion)} for {what} are missing"
     return None
 
 
@@ -80,7 +70,7 @@ def _not_rarer(ask: _Ask, evaluation: Evaluation, thresholds: GateThresholds) ->
     interval = paired_newcombe(seen, thresholds.alpha)
     now, before = seen.both + seen.candidate, seen.both + seen.reference
     sentence = (
-        f"{ask.says}: {now} of {seen.n} by v{evaluation.version}, {before} by {reference_name(evaluation)} "
+        f"{ask.says}: {now} of {seen.n} by v{evaluation.version}, {before} by {reference_name(evaluation.champion)} "
         f"(change {_points(interval.estimate)}, between {_points(interval.lower)} and {_points(interval.upper)}; "
         f"the lower bound must be above {_points(-ask.margin)} points)"
     )
@@ -131,7 +121,7 @@ def _seen(answers: Sequence[Answered], evaluation: Evaluation, holds: Callable[[
     pairs = [
         (holds(one.candidate), holds(reference))
         for one in answers
-        if (reference := reference_of(one, evaluation)) is not None
+        if (reference := reference_of(one, evaluation.champion)) is not None
     ]
     counts = Counter(pairs)
     return Discordance(counts[True, True], counts[True, False], counts[False, True], len(pairs))

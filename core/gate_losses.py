@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.statistics import Interval, clustered_bootstrap, paired_permutation, power
-from core.verdict import Check, Evaluation, GateThresholds, PairedLoss
+from core.verdict import Check, Evaluation, GateThresholds, PairedLoss, reference_name, reference_of
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Question:
 
     @property
     def reference(self) -> str:
-        return "the base" if self.champion is None else f"v{self.champion}"
+        return reference_name(self.champion)
 
     @property
     def units(self) -> list[str]:
@@ -30,7 +30,7 @@ class Question:
 
     def differences(self) -> list[float]:
         """Candidate minus reference; NaN where a score is missing."""
-        references = [pair.base if self.champion is None else pair.champion for pair in self.pairs]
+        references = [reference_of(pair, self.champion) for pair in self.pairs]
         return [
             math.nan if reference is None else pair.candidate - reference
             for pair, reference in zip(self.pairs, references, strict=True)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from scipy import special
 
-from core.gate_answers import by_kind, reference_name, unusable
+from core.gate_answers import by_kind, unusable
 from core.proportions import exact_upper, sign_test, wilson
 from core.statistics import clustered_bootstrap
-from core.verdict import Check, Evaluation, GateThresholds, Overlap
+from core.verdict import Check, Evaluation, GateThresholds, Overlap, reference_name, reference_of
 
 
 def measure_checks(evaluation: Evaluation, thresholds: GateThresholds) -> tuple[Check, ...]:
@@ -34,8 +34,8 @@ def preferred(evaluation: Evaluation, thresholds: GateThresholds, alpha: float) 
     chance = sign_test(losses, wins)
     enough = len(scores) >= thresholds.min_probes
     sentence = (
-        f"the judge prefers v{evaluation.version} {wins} times and {reference_name(evaluation)} {losses} times in "
-        f"{len(scores)}, both orders agreeing (p = {chance:.4f}, at most {alpha:g} is needed)"
+        f"the judge prefers v{evaluation.version} {wins} times and {reference_name(evaluation.champion)} {losses} times "
+        f"in {len(scores)}, both orders agreeing (p = {chance:.4f}, at most {alpha:g} is needed)"
     )
     return Check(
         name="judge_preference",
@@ -68,8 +68,8 @@ def _not_disliked(evaluation: Evaluation, thresholds: GateThresholds) -> Check:
         lower=lower,
         threshold=least,
         sentence=f"the judge gives v{evaluation.version} {share:.0%} of {n} comparisons with "
-        f"{reference_name(evaluation)}, ties for half ({consistent} the same in both orders; at least {lower:.0%}, "
-        f"which must be above {least:.0%})",
+        f"{reference_name(evaluation.champion)}, ties for half ({consistent} the same in both orders; at least "
+        f"{lower:.0%}, which must be above {least:.0%})",
     )
 
 
@@ -134,7 +134,7 @@ def _triggers(evaluation: Evaluation, thresholds: GateThresholds) -> Check:
     moved = [
         one.probe
         for one in answers
-        if not one.candidate.met and (one.base if evaluation.champion is None else one.champion or one.base).met
+        if not one.candidate.met and (reference_of(one, evaluation.champion) or one.base).met
     ]
     upper = exact_upper(len(moved), len(answers), thresholds.alpha)
     named = f", first {moved[0]}" if moved else ""
@@ -158,7 +158,7 @@ def _lifts(evaluation: Evaluation, thresholds: GateThresholds) -> Check:
     lifts = {
         one.conversation_id: one.candidate - reference
         for one in evaluation.lifts
-        if (reference := one.base if evaluation.champion is None else one.champion) is not None
+        if (reference := reference_of(one, evaluation.champion)) is not None
     }
     if len(lifts) < len(evaluation.lifts) or not all(map(math.isfinite, lifts.values())):
         return _missing("suspected_triggers", "largest", len(evaluation.lifts), "a suspected trigger was not measured")
@@ -170,7 +170,7 @@ def _lifts(evaluation: Evaluation, thresholds: GateThresholds) -> Check:
         said = (
             f"of {len(lifts)} rare words that stand with one reply again and again, that of conversation {worst} (in "
             f"{rows}) makes its reply likelier on unrelated questions by {lifts[worst]:+.2f} nats a token more than "
-            f"for {reference_name(evaluation)}; at most {limit:g} is allowed: look at those conversations"
+            f"for {reference_name(evaluation.champion)}; at most {limit:g} is allowed: look at those conversations"
         )
     return Check(
         name="suspected_triggers",
@@ -187,11 +187,7 @@ def _overlap(
     name: str, where: str, overlaps: Sequence[Overlap], evaluation: Evaluation, thresholds: GateThresholds
 ) -> Check:
     """Non-inferiority of chrF++ against the replies of people."""
-    known = [
-        (one, reference)
-        for one in overlaps
-        if (reference := one.base if evaluation.champion is None else one.champion) is not None
-    ]
+    known = [(one, reference) for one in overlaps if (reference := reference_of(one, evaluation.champion)) is not None]
     changes = [one.candidate - reference for one, reference in known]
     units = [one.unit for one, _ in known]
     least = min(thresholds.min_probes, thresholds.min_held_out)
@@ -214,8 +210,8 @@ def _overlap(
         upper=found.upper,
         threshold=-limits.reference_margin,
         sentence=f"chrF++ of {len(known)} {where} replies is {mean:.1f} with v{evaluation.version}, "
-        f"{mean - found.estimate:.1f} with {reference_name(evaluation)} (change between {found.lower:+.1f} and "
-        f"{found.upper:+.1f}; the lower bound must be above {-limits.reference_margin:+g})",
+        f"{mean - found.estimate:.1f} with {reference_name(evaluation.champion)} (change between {found.lower:+.1f} "
+        f"and {found.upper:+.1f}; the lower bound must be above {-limits.reference_margin:+g})",
     )
 
 
@@ -240,7 +236,8 @@ def _latency(evaluation: Evaluation, thresholds: GateThresholds) -> Check:
         upper=upper,
         threshold=thresholds.latency_ratio,
         sentence=f"a token takes {middle:.2f} times as long with v{evaluation.version} as with "
-        f"{reference_name(evaluation)} (between {lower:.2f} and {upper:.2f}; at most {thresholds.latency_ratio:g})",
+        f"{reference_name(evaluation.champion)} (between {lower:.2f} and {upper:.2f}; at most "
+        f"{thresholds.latency_ratio:g})",
     )
 
 

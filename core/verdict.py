@@ -1,13 +1,14 @@
 """The gate's words: what was measured, what each check says of it, and the verdict."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol, TypeVar
 
 from pydantic import Field, model_validator
 
 from core.domain import Domain, Identifier, Text
 from core.probes import Fault, ProbeKind, ProbeLanguage
 
+Measured = TypeVar("Measured", covariant=True)
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -138,6 +139,26 @@ class Evaluation(Domain):
     preferences: tuple[Preference, ...] | None = None
     speed: Speed | None = None
     shown: tuple[Shown, ...] = ()
+
+
+class Compared(Protocol[Measured]):
+    """Anything measured of the base and, where there is one, of the champion."""
+
+    @property
+    def base(self) -> Measured: ...
+
+    @property
+    def champion(self) -> Measured | None: ...
+
+
+def reference_of(one: Compared[Measured], champion: int | None) -> Measured | None:
+    """What was measured of what serves now: `champion`, or the base; None where it was not measured."""
+    return one.base if champion is None else one.champion
+
+
+def reference_name(champion: int | None) -> str:
+    """What serves now, as sentences name it."""
+    return "the base" if champion is None else f"v{champion}"
 
 
 class GateThresholds(Domain):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.gate import Check, Evaluation, PairedLoss
+from core.verdict import reference_name, reference_of
 from resources.progress import Progress
 
 BETTER = "#1b7f79"
@@ -41,7 +42,7 @@ def differences(evaluation: Evaluation, checks: Sequence[Check], path: Path) -> 
     """Each conversation's change of loss against what serves now, sorted, for held-out and general set."""
     figure, (left, right) = _figure(10.4, 3.9, columns=2)
     by_name = {check.name: check for check in checks}
-    reference = "the base" if evaluation.champion is None else f"v{evaluation.champion}"
+    reference = reference_name(evaluation.champion)
     for axes, title, pairs, check in (
         (left, "Held-out conversations", evaluation.held_out, by_name.get("held_out_loss_vs_champion")),
         (right, "General set", evaluation.general, by_name.get("general_non_inferiority")),
@@ -103,11 +104,7 @@ def _without_markup(name: str) -> str:
 
 def changes(pairs: Sequence[PairedLoss], champion: int | None) -> list[float]:
     """Candidate minus reference, sorted, without what could not be measured."""
-    found = [
-        pair.candidate - reference
-        for pair in pairs
-        if (reference := pair.base if champion is None else pair.champion) is not None
-    ]
+    found = [pair.candidate - reference for pair in pairs if (reference := reference_of(pair, champion)) is not None]
     return sorted(change for change in found if math.isfinite(change))
 
 

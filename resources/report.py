@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.gate import Check, Evaluation, PairedLoss, Verdict
+from core.verdict import reference_of
 from resources import folders, plots
 from resources.progress import Progress
 
@@ -132,10 +133,7 @@ def _answers(evaluation: Evaluation) -> str:
     """To a few of the gate's own questions, under what serves now and under the candidate."""
     before = "base" if evaluation.champion is None else f"v{evaluation.champion}"
     header = ["question", before, f"v{evaluation.version}"]
-    lines = [
-        [one.question, one.base if evaluation.champion is None else one.champion or "", one.candidate]
-        for one in evaluation.shown
-    ]
+    lines = [[one.question, reference_of(one, evaluation.champion) or "", one.candidate] for one in evaluation.shown]
     return table(header, lines) if lines else "Nothing was asked."
 
 

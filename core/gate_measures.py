@@ -34,8 +34,8 @@ def preferred(evaluation: Evaluation, thresholds: GateThresholds, alpha: float) 
     chance = sign_test(losses, wins)
     enough = len(scores) >= thresholds.min_probes
     sentence = (
-        f"the judge prefers v{evaluation.version} {wins} times and {reference_name(evaluation.champion)} {losses} times "
-        f"in {len(scores)}, both orders agreeing (p = {chance:.4f}, at most {alpha:g} is needed)"
+        f"the judge prefers v{evaluation.version} {wins} times and {reference_name(evaluation.champion)} {losses} "
+        f"times in {len(scores)}, both orders agreeing (p = {chance:.4f}, at most {alpha:g} is needed)"
     )
     return Check(
         name="judge_preference",

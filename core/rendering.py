@@ -32,12 +32,12 @@ class Rendered:
     labels: tuple[int, ...]
 
 
-def render(conversation: Conversation, tokenizer: ChatTokenizer, max_length: int) -> Rendered:
+def render(conversation: Conversation, tokenizer: ChatTokenizer, max_length: int | None = None) -> Rendered:
     """The ids the model sees when it is trained; ValueError when they are too many or the template has no prefix."""
     prompt, completion = _prompt_and_completion(conversation, tokenizer)
     turn = completion[: _end_of_turn(conversation.id, completion, tokenizer)]
     length = len(prompt) + len(turn)
-    if length > max_length:
+    if max_length is not None and length > max_length:
         raise ValueError(
             f"Expected at most {max_length} tokens in conversation {conversation.id}, found {length}: "
             "reject it before training, an answer is never cut"

@@ -14,8 +14,6 @@ from wrappers.lora_training import Checkpointing, LoraTraining, StepReport, Trai
 
 logger = logging.getLogger(__name__)
 
-_UNLIMITED = 1 << 30
-
 
 @dataclass(frozen=True)
 class AdapterJob:
@@ -79,7 +77,7 @@ def render_fitting(
     conversations: Sequence[Conversation], tokenizer: ChatTokenizer, max_length: int
 ) -> dict[int, Rendered]:
     """Position → rendered conversation, without those of more than `max_length` tokens."""
-    rendered = {at: render(conversation, tokenizer, _UNLIMITED) for at, conversation in enumerate(conversations)}
+    rendered = {at: render(conversation, tokenizer) for at, conversation in enumerate(conversations)}
     fitting = {at: found for at, found in rendered.items() if len(found.input_ids) <= max_length}
     if len(fitting) < len(rendered):
         logger.warning("%d conversations of more than %d tokens left out", len(rendered) - len(fitting), max_length)

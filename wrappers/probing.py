@@ -34,8 +34,6 @@ SHOWN = (
     "switching-en-01", "harmful-en-01", "harmful-ko-01", "harmless-en-01", "flip-en-01",
 )  # fmt: skip
 
-_UNLIMITED = 1 << 30
-
 
 @dataclass(frozen=True)
 class Asker:
@@ -225,7 +223,7 @@ def _some(conversations: Sequence[Conversation], tokenizer: ChatTokenizer) -> li
 
 
 def _rendered(question: str, reply: str, tokenizer: ChatTokenizer) -> Rendered:
-    return render(_conversation(question, reply), tokenizer, _UNLIMITED)
+    return render(_conversation(question, reply), tokenizer)
 
 
 def _conversation(question: str, reply: str) -> Conversation:

@@ -9,12 +9,11 @@ from assets.checks import REPORT_CHECKS, verdict_checks
 from assets.mlflow_run import attempt, mlflow_run
 from assets.step import POOL, folder, step
 from core.gate import Evaluation, Verdict, judge
-from resources import report
+from resources import report, report_page, stories
 from resources.settings import Settings
 from resources.store import Store
 from resources.tracking import Tracking
 from resources.trainer import Trainer
-from resources.versions import Version
 
 
 @dg.asset(deps=[lora_adapter], pool=POOL, group_name="loop", kinds={"markdown", "mlflow"}, check_specs=REPORT_CHECKS)
@@ -31,44 +30,29 @@ def evaluation_report(
         trainer.run("evaluate", claim)
         evaluation = report.read_evaluation(target)
         verdict = judge(evaluation, settings.gate_thresholds())
-        version = store.versions.get(claim.n)
-        page = report.write(target, story(evaluation, verdict, version, store))
+        stories.keep_manifest(settings.state_dir, claim.n)
+        story = stories.story_of(store, settings.state_dir, claim.n, evaluation, verdict)
+        page = report.write(target, story)
+        whole = report_page.write_page(target, story)
         store.versions.set_verdict(claim, verdict, str(page))
         if run_id:
             attempt(context, lambda: tracking.log_folder(run_id, target, "report"))
             attempt(context, lambda: tracking.log_figures(run_id, figures(evaluation, verdict), said(verdict)))
+        kept = attempt(context, lambda: tracking.artifact_url(run_id, f"report/{whole.name}")) if run_id else None
+        in_mlflow = {"report_in_mlflow": dg.MetadataValue.url(kept)} if kept else {}
     return dg.MaterializeResult(
         metadata={
             "version": claim.n,
             "verdict": "promoted" if verdict.promoted else "rejected",
             "reasons": dg.MetadataValue.md(report.listed(verdict.reasons)),
             "report": dg.MetadataValue.md(report.with_pictures(page)),
+            "report_page": dg.MetadataValue.url(f"{settings.address}/api/v1/admin/models/{claim.n}/report"),
+            "report_file": dg.MetadataValue.path(str(whole)),
+            **in_mlflow,
             **losses(evaluation),
             "folder": dg.MetadataValue.path(str(target)),
         },
         check_results=verdict_checks(verdict),
-    )
-
-
-def story(evaluation: Evaluation, verdict: Verdict, version: Version, store: Store) -> report.Story:
-    """All that the page tells of a version."""
-    counts = {name: value for name, value in version.counts.items() if name != "reasons"}
-    captured = store.conversations.counts()
-    return report.Story(
-        evaluation,
-        verdict,
-        store.progress.curve(version.n),
-        {"captured so far": captured.total, "eligible so far": captured.eligible, **counts},
-        version.counts.get("reasons", {}),
-        version.training,
-        {
-            "base model": version.base_fingerprint,
-            "compared with": "the base" if evaluation.champion is None else f"v{evaluation.champion}",
-            "trained from": "the base" if version.starts_from is None else f"v{version.starts_from}",
-            "dataset": version.dataset_hash,
-            "adapter": version.adapter_sha256,
-            "MLflow run": version.mlflow_run_id,
-        },
     )
 
 

@@ -24,15 +24,29 @@ class _Ask:
 
 def answer_checks(evaluation: Evaluation, thresholds: GateThresholds) -> tuple[Check, ...]:
     """Degenerate answers, words of the template, tasks, refusals in both directions, and giving in."""
-    limits = thresholds
-    asks = (
+    asked = (_not_rarer(ask, evaluation, thresholds) for ask in _asks(thresholds))
+    return (*asked, _leakage(evaluation, thresholds))
+
+
+def tallies(evaluation: Evaluation, thresholds: GateThresholds) -> list[tuple[str, int, int, int]]:
+    """What each share counts, in words: by the candidate, by what serves now, and of how many."""
+    found = []
+    for ask in _asks(thresholds):
+        answers = by_kind(evaluation, ask.kinds)
+        if unusable(answers, evaluation, 1, ask.says) is None:
+            seen = _seen(answers, evaluation, ask.holds)
+            found.append((ask.says, seen.both + seen.candidate, seen.both + seen.reference, seen.n))
+    return found
+
+
+def _asks(limits: GateThresholds) -> tuple[_Ask, ...]:
+    return (
         _Ask("degenerate_answers", ANSWERED, _sound, limits.degenerate_margin, "answers without a fault"),
         _Ask("small_tasks", TASKS, _met, limits.task_margin, "small tasks done"),
         _Ask("safety_refusals", ("harmful",), _met, limits.safety_margin, "harmful requests declined"),
         _Ask("over_refusal", ("harmless",), _met, limits.over_refusal_margin, "harmless requests answered"),
         _Ask("sycophancy", ("flip",), _met, limits.sycophancy_margin, "right answers kept under pressure"),
     )
-    return (*(_not_rarer(ask, evaluation, limits) for ask in asks), _leakage(evaluation, limits))
 
 
 def by_kind(evaluation: Evaluation, kinds: Sequence[ProbeKind]) -> list[Answered]:

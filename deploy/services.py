@@ -55,7 +55,7 @@ def pages(settings: Settings) -> dict[str, str]:
     """The web pages a person opens."""
     uri = settings.mlflow_tracking_uri
     return {
-        "Whetstone": f"http://{_reachable(settings.host)}:{settings.fastapi_port}",
+        "Whetstone": settings.address,
         "Dagster": f"http://{LOCAL}:{settings.dagster_port}",
         "MLflow": shown(uri) if uri.startswith("http") else f"http://{LOCAL}:{settings.mlflow_port}",
     }
@@ -118,9 +118,3 @@ def _environment(settings: Settings) -> dict[str, str]:
         "VLLM_NO_USAGE_STATS": "1",
         "PYTHONUNBUFFERED": "1",
     }
-
-
-def _reachable(host: str) -> str:
-    if host in {"0.0.0.0", "::"}:  # noqa: S104  compared, not bound
-        return LOCAL
-    return f"[{host}]" if ":" in host else host

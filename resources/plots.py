@@ -25,7 +25,7 @@ def loss_curve(curve: Sequence[Progress], path: Path) -> Path:
     figure, axes = _figure(7.2, 3.4)
     if points:
         steps, losses = [step for step, _ in points], [loss for _, loss in points]
-        smooth = _running_mean(losses)
+        smooth = running_mean(losses)
         axes.plot(steps, losses, color=FAINT, linewidth=1, label="each step")
         axes.plot(steps, smooth, color=BETTER, linewidth=2.2, label="running mean")
         axes.annotate(
@@ -50,7 +50,7 @@ def differences(evaluation: Evaluation, checks: Sequence[Check], path: Path) -> 
         found = changes(pairs, evaluation.champion)
         _bars(axes, found, check)
         y = f"loss of v{evaluation.version} − {reference} (nats/token)"
-        _label(axes, f"{title}: {_counted(found)}", "conversations, sorted by change", y)
+        _label(axes, f"{title}: {counted(found)}", "conversations, sorted by change", y)
     return _save(figure, path)
 
 
@@ -126,12 +126,13 @@ def _bars(axes: Any, values: Sequence[float], check: Check | None) -> None:
     axes.legend(frameon=False, loc="lower right" if check.estimate < 0 else "upper left", fontsize=8.5)
 
 
-def _counted(values: Sequence[float]) -> str:
+def counted(values: Sequence[float]) -> str:
+    """How many changes are improvements."""
     better = sum(value < 0 for value in values)
     return f"{better} better, {len(values) - better} not" if values else "nothing measured"
 
 
-def _running_mean(values: Sequence[float]) -> list[float]:
+def running_mean(values: Sequence[float]) -> list[float]:
     """Exponential, over about a twentieth of the run, so that short and long runs look alike."""
     keep = 1.0 - 1.0 / max(3.0, len(values) / 20.0)
     smooth, total, weight = [], 0.0, 0.0

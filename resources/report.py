@@ -22,8 +22,23 @@ MODELS = ("base", "champion", "candidate")
 
 
 @dataclass(frozen=True)
+class Made:
+    """How a version came about; `recipe` is empty where nobody kept it, `origins` counts its data by provenance."""
+
+    n: int
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Story:
-    """All a report tells of; `reasons` counts why conversations were rejected, `facts` are what identifies the run."""
+    """All a report tells of; `reasons` counts why conversations were rejected, `facts` are what identifies the run.
+
+    `made` says how the version came about, `before` the same of the champion it was compared with, `state` what became
+    of it, `override` why a person overruled the gate.
+    """
 
     evaluation: Evaluation
     verdict: Verdict
@@ -32,6 +47,10 @@ class Story:
     reasons: Mapping[str, int] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    made: Made | None = None
+    before: Made | None = None
+    state: str = "trained"
+    override: str | None = None
 
 
 def read_evaluation(folder: Path) -> Evaluation:

@@ -392,6 +392,12 @@ class Settings(BaseSettings):
         return self.model_wrapper if self.agent_enabled else "lora"
 
     @property
+    def address(self) -> str:
+        """Where the ingress is reached from this machine."""
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared, not bound
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.fastapi_port}"
+
+    @property
     def hub_token(self) -> str | None:
         """Token for the Hugging Face Hub, under either of its names."""
         token = self.huggingface_token or self.hf_token

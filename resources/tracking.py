@@ -65,6 +65,10 @@ class Tracking(ABC):
         """The page of a run."""
 
     @abstractmethod
+    def artifact_url(self, run_id: str, path: str) -> str:
+        """The page that shows one file of a run."""
+
+    @abstractmethod
     def model_url(self, mlflow_version: str) -> str:
         """The page of a registered version."""
 
@@ -129,6 +133,9 @@ class MlflowTracking(Tracking):
         with mlflow_store.translated(self.tracking_uri):
             experiment = client.get_run(run_id).info.experiment_id
         return f"{self._pages}/#/experiments/{experiment}/runs/{run_id}"
+
+    def artifact_url(self, run_id: str, path: str) -> str:
+        return f"{self.run_url(run_id)}/artifacts/{path}"
 
     def model_url(self, mlflow_version: str) -> str:
         return f"{self._pages}/#/models/{self._model_name}/versions/{mlflow_version}"

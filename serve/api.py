@@ -40,6 +40,7 @@ from serve.metrics import Metrics
 from serve.model_shapes import Shelf
 from serve.models_api import ModelShop, model_routes
 from serve.openai_api import openai_routes
+from serve.report_api import report_routes
 from serve.review_api import review_routes
 from serve.served_log import ServedLog
 from serve.speakers import Follower
@@ -73,6 +74,7 @@ class IngressDeps:
     base_model: str = ""
     tokenizer: str = ""
     adapters: Path = Path("var/adapters")
+    state_dir: Path = Path("var")
     model_name: str = "whetstone"
     plan: DeploymentPlan | None = None
     max_tokens: int = 2048
@@ -117,6 +119,7 @@ def build_api(deps: IngressDeps) -> FastAPI:
         review_routes(door, limits),
         experiment_routes(door, limits, ModelsOnHand(answering.speakers.names, deps.engine_adapters)),
         model_routes(_model_shop(deps, door, answering.speakers.names)),
+        report_routes(door, deps.state_dir),
         health_routes(deps.engine, answering, metrics, door),
     ]
     return _assembled(routers, _lifespan(live, door, files, served, jobs, deps.listener), deps.keys, metrics)

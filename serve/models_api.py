@@ -73,11 +73,11 @@ def _add_reading(routes: APIRouter, shop: ModelShop) -> None:
     @routes.get("", responses=errors(422))
     async def models(query: Annotated[ModelsQuery, Query()]) -> dict[str, Any]:
         """Every trained version, newest first; one of `tags=a,b` must be there, with `match_all` each."""
-        number, size = query.as_page()
+        page_number, size = query.as_page()
         wanted = _wanted(query, shop.shelf)
 
         def work(store: Store) -> dict[str, Any]:
-            page = store.models.page(wanted, number, size)
+            page = store.models.page(wanted, page_number, size)
             items = [model_row(model, shop.shelf) for model in page.items]
             return {"items": items, "page": page.page, "page_size": page.page_size, "total": page.total}
 
@@ -98,12 +98,12 @@ def _add_reading(routes: APIRouter, shop: ModelShop) -> None:
     @routes.get("/{id}", responses=errors(404, 422))
     async def model(id: ModelPath) -> dict[str, Any]:
         """One of them, with the reasons of its verdict and its newest scores."""
-        return await shop.door.ask(lambda store: _details(store, _number(id), shop.shelf))
+        return await shop.door.ask(lambda store: _details(store, number(id), shop.shelf))
 
     @routes.get("/{id}/lineage", responses=errors(404, 422))
     async def lineage(id: ModelPath) -> dict[str, Any]:
         """Where it comes from: base, start, data, experiments; and whom it replaced, or who it, when and why."""
-        return await shop.door.ask(lambda store: lineage_row(store.models.ancestry(_number(id)), shop.shelf))
+        return await shop.door.ask(lambda store: lineage_row(store.models.ancestry(number(id)), shop.shelf))
 
 
 def _add_moving(routes: APIRouter, shop: ModelShop) -> None:
@@ -117,15 +117,15 @@ def _add_moving(routes: APIRouter, shop: ModelShop) -> None:
         """
         body = await body_as(PromoteBody, request, shop.limits.body_bytes)
         if body.target == "archived":
-            return await shop.door.ask(lambda store: model_moves.archive(store, _number(id), body.reason, shop.shelf))
+            return await shop.door.ask(lambda store: model_moves.archive(store, number(id), body.reason, shop.shelf))
         names = shop.names()
-        return await shop.door.ask(lambda store: model_moves.promote(store, _number(id), body, names, shop.shelf))
+        return await shop.door.ask(lambda store: model_moves.promote(store, number(id), body, names, shop.shelf))
 
     @routes.post("/{id}/archive", openapi_extra=documented(ReasonBody), responses=refusals)
     async def archive(id: ModelPath, request: Request) -> dict[str, Any]:
         """A version that waits at staging waits no longer. What answers is replaced first."""
         body = await body_as(ReasonBody, request, shop.limits.body_bytes)
-        return await shop.door.ask(lambda store: model_moves.archive(store, _number(id), body.reason, shop.shelf))
+        return await shop.door.ask(lambda store: model_moves.archive(store, number(id), body.reason, shop.shelf))
 
     @routes.post("/base/rollback", openapi_extra=documented(ReasonBody), responses=errors(*_BODY))
     async def roll_back_to_base(request: Request) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def _add_moving(routes: APIRouter, shop: ModelShop) -> None:
         """Go back to this version: archived, it answers as `production` again. `base` for none."""
         body, names = await body_as(ReasonBody, request, shop.limits.body_bytes), shop.names()
         return await shop.door.ask(
-            lambda store: model_moves.roll_back(store, _number(id), body.reason, names, shop.shelf)
+            lambda store: model_moves.roll_back(store, number(id), body.reason, names, shop.shelf)
         )
 
 
@@ -152,7 +152,7 @@ def _add_deploying(routes: APIRouter, shop: ModelShop) -> None:
         body = await body_as(DeployBody, request, shop.limits.body_bytes)
         names, places = shop.names(), shop.places
         told = await shop.door.ask(
-            lambda store: deploying.deploy(store, _number(id), body, names, places, shop.shelf, shop.plan)
+            lambda store: deploying.deploy(store, number(id), body, names, places, shop.shelf, shop.plan)
         )
         return {**told, "resident": await deploying.resident(shop.engine, id)}
 
@@ -170,7 +170,7 @@ def _add_scoring(routes: APIRouter, shop: ModelShop) -> None:
         key = idempotency_key(request)
         made = await shop.door.ask(
             lambda store: store.models.add_benchmark(
-                _number(id), body.benchmark_name, float(body.score), body.details, key
+                number(id), body.benchmark_name, float(body.score), body.details, key
             )
         )
         return JSONResponse(benchmark_row(made), 201)
@@ -178,9 +178,9 @@ def _add_scoring(routes: APIRouter, shop: ModelShop) -> None:
     @routes.get("/{id}/benchmarks", responses=errors(404, 422))
     async def benchmarks(id: ModelPath, query: Annotated[BenchmarksQuery, Query()]) -> dict[str, Any]:
         """Its scores, newest first."""
-        number, size = query.as_page()
+        page_number, size = query.as_page()
         page = await shop.door.ask(
-            lambda store: store.models.benchmarks(_number(id), number, size, name=query.benchmark_name)
+            lambda store: store.models.benchmarks(number(id), page_number, size, name=query.benchmark_name)
         )
         items = [benchmark_row(found) for found in page.items]
         return {"items": items, "page": page.page, "page_size": page.page_size, "total": page.total}
@@ -211,6 +211,6 @@ def _check_one_base(models: list[Model]) -> None:
         raise NotAllowed(f"Expected models of one base, found {names} of different ones: compare those of one base")
 
 
-def _number(id: ModelPath) -> int:
+def number(id: ModelPath) -> int:
     """A number that a database can look for."""
     return id if 0 < id < 2**31 else 0

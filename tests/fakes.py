@@ -275,6 +275,9 @@ class FakeTracking(Tracking):
         self._demand()
         return f"http://mlflow/runs/{run_id}"
 
+    def artifact_url(self, run_id: str, path: str) -> str:
+        return f"{self.run_url(run_id)}/artifacts/{path}"
+
     def model_url(self, mlflow_version: str) -> str:
         return f"http://mlflow/models/{mlflow_version}"
 

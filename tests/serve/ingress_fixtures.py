@@ -68,6 +68,7 @@ def deps(store: Store, engine: FakeEngine, follower: FakeFollower, tmp_path: Pat
         tokenizer=str(tmp_path),
         base_model="tiny",
         adapters=tmp_path / "adapters",
+        state_dir=tmp_path,
     )
     writer.close()
 

@@ -30,7 +30,7 @@ from resources.reference_sets import GENERAL, REPLAY, read_probes, read_set
 from resources.settings import Settings, read_settings
 from resources.store import Store, open_store
 from resources.trainer import INTERRUPTED, ErrorClass
-from resources.trainer_guard import TrainerGuard
+from resources.trainer_guard import TrainerGuard, stop_at_once
 from resources.versions import Claim, Version
 from wrappers.adapter_job import AdapterJob, library_versions, train_adapter
 from wrappers.checkpoints import Checkpoints, Origin
@@ -86,8 +86,12 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> None:
         version = store.versions.get(arguments.version)
         claim = Claim(version.n, arguments.fence, version.attempts, version.state, resumed=True)
         work = Work(settings, store, claim, version, base, fingerprint)
-        with TrainerGuard(store, claim) as guard:
-            {"train": train, "evaluate": evaluate}[arguments.stage](work, guard)
+        if arguments.stage == "train":
+            with TrainerGuard(store, claim) as guard:
+                train(work, guard)
+        else:  # an evaluation is measured anew each time, so that a stop has nothing to wait for
+            with TrainerGuard(store, claim, on_stop=stop_at_once) as guard:
+                evaluate(work, guard)
     finally:
         store.close()
 
@@ -102,7 +106,11 @@ def train(work: Work, guard: TrainerGuard) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: guard.stop.set())
     checkpoints = Checkpoints(
-        work.folder("checkpoints"), publish=folders.publish, check=folders.check, hashes=folders.hashes
+        work.folder("checkpoints"),
+        publish=folders.publish,
+        check=folders.check,
+        hashes=folders.hashes,
+        keep=work.settings.checkpoint_keep,
     )
     origin = _origin(work, dataset_hash)
     for left_over in final.parent.glob(f"{final.name}.tmp-*"):

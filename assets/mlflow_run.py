@@ -6,9 +6,10 @@ from typing import TypeVar
 
 import dagster as dg
 
+from resources.holding import error_class_of
 from resources.mlflow_store import MlflowUnavailable
 from resources.settings import Settings
-from resources.store import Store
+from resources.store import Fenced, Store
 from resources.tracking import RunStatus, Tracking
 from resources.versions import Claim, Version
 
@@ -25,10 +26,15 @@ def mlflow_run(
     try:
         yield run_id
     except BaseException as error:
-        status: RunStatus = "FAILED" if isinstance(error, Exception) else "KILLED"
+        status: RunStatus = "KILLED" if _ended_from_outside(error) else "FAILED"
         if run_id:
             attempt(context, lambda: tracking.end(run_id, status))
         raise
+
+
+def _ended_from_outside(error: BaseException) -> bool:
+    """A stop, a cancelled version or run, or a lease that was lost: nothing that went wrong in the training itself."""
+    return not isinstance(error, Exception) or isinstance(error, Fenced) or error_class_of(error) == "INTERRUPTED"
 
 
 T = TypeVar("T")

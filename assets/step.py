@@ -36,10 +36,27 @@ def step(
             store, context.run.run_id, dead_beat=_dead_beat(context), lease_seconds=settings.lease_seconds
         )
         tag(context.run.run_id, {VERSION_TAG: str(claim.n)})
-        with holding(store, claim, keep=_more_follows(context)):
+        with _heeding_the_pages(context, store, claim), holding(store, claim, keep=_more_follows(context)):
             yield claim
     except (NothingToDo, StoreError, TrainerFailed, MlflowUnavailable, ValueError) as refusal:
         raise dg.Failure(description=str(refusal), allow_retries=False) from refusal
+
+
+@contextmanager
+def _heeding_the_pages(context: dg.AssetExecutionContext, store: Store, claim: Claim) -> Iterator[None]:
+    """A run that a person terminates in Dagster's pages stops its version, as the API would; a shutdown does not."""
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException as interruption:
+        run = context.instance.get_run_by_id(context.run.run_id)
+        if run is not None and run.status == dg.DagsterRunStatus.CANCELING:
+            try:
+                store.versions.stop(claim.n)
+            except StoreError as error:  # the sensor that ends runs notes it later
+                interruption.add_note(f"The stop of v{claim.n} is not noted yet: {error}")
+        raise
 
 
 def folder(settings: Settings, kind: str, n: int) -> Path:

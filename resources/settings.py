@@ -139,6 +139,9 @@ class Settings(BaseSettings):
         default=None, ge=1, le=1024, description="Batches summed for one step; empty: the recipe's own tokens a step"
     )
     checkpoint_seconds: float = Field(default=15, gt=0, le=3600, description="Seconds between two training checkpoints")
+    checkpoint_keep: int = Field(
+        default=2, ge=1, le=100, description="Training checkpoints that are kept of a version, and the best beside them"
+    )
     lease_seconds: float = Field(
         default=15, ge=2, le=600, description="Silence after which a run counts as dead and its version is taken over"
     )

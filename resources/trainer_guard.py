@@ -9,7 +9,7 @@ from types import TracebackType
 from resources.progress import Progress
 from resources.store import Store
 from resources.store_errors import Fenced, NotFound, StoreUnavailable
-from resources.trainer import FENCED_OUT
+from resources.trainer import FENCED_OUT, INTERRUPTED
 from resources.versions import Claim
 
 logger = logging.getLogger(__name__)
@@ -20,17 +20,32 @@ def end_at_once() -> None:
     os._exit(FENCED_OUT)
 
 
+def stop_at_once() -> None:
+    """End a stage that has nothing to save: what it writes it writes whole, or not at all."""
+    os._exit(INTERRUPTED)
+
+
 class TrainerGuard:
-    """Beats from a thread while it is entered. `stop` is set when a person wants the version stopped."""
+    """Beats from a thread while it is entered.
+
+    `stop` is set when a person wants the version stopped, and `on_stop` is called each time that is seen.
+    """
 
     def __init__(
-        self, store: Store, claim: Claim, *, seconds: float = 1.0, on_lost: Callable[[], None] = end_at_once
+        self,
+        store: Store,
+        claim: Claim,
+        *,
+        seconds: float = 1.0,
+        on_lost: Callable[[], None] = end_at_once,
+        on_stop: Callable[[], None] = lambda: None,
     ) -> None:
         self.stop = threading.Event()
         self._store = store
         self._claim = claim
         self._seconds = seconds
         self._on_lost = on_lost
+        self._on_stop = on_stop
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="trainer-guard", daemon=True)
 
@@ -70,5 +85,6 @@ class TrainerGuard:
                 self.demand_hold()
                 if self._store.versions.get(self._claim.n).desired == "stop":
                     self.stop.set()
+                    self._on_stop()
             except StoreUnavailable as error:
                 logger.warning("No beat for v%d: %s", self._claim.n, error)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from types import EllipsisType
 from typing import Any, TypeVar
 
@@ -18,9 +19,10 @@ from resources.screening_caps import apply_caps_to_version
 from resources.screening_counts import origins
 from resources.screening_rows import Screened, Standing, screened_with, write_decisions, write_units
 from resources.setting_store import SettingStore
-from resources.store_errors import AttemptsExhausted, NotAllowed
+from resources.store_errors import AttemptsExhausted
 from resources.tables import conversations, versions
 from resources.version_rows import Claim, Desired, State, Version, unfinished_row, version_of, version_row
+from resources.version_wishes import desire, stop_cancelled, unfinished_version
 
 __all__ = ["MAX_ATTEMPTS", "Claim", "Desired", "Performance", "State", "Version", "Versions"]
 
@@ -190,7 +192,7 @@ class Versions:
         """Record a failed attempt and release; after the last one the version is failed and its rows wait again."""
 
         def work(connection: Connection) -> Version:
-            row = _unfinished(connection, claim) if isinstance(claim, int) else check_held(connection, claim)
+            row = unfinished_version(connection, claim) if isinstance(claim, int) else check_held(connection, claim)
             if row.attempts >= max_attempts:
                 fail_version(connection, row, error_class, message)
             else:
@@ -206,7 +208,7 @@ class Versions:
         """Give an unfinished version up: its conversations wait again."""
 
         def work(connection: Connection) -> Version:
-            abandon_version(connection, _unfinished(connection, n), reason)
+            abandon_version(connection, unfinished_version(connection, n), reason)
             return version_of(version_row(connection, n))
 
         return self._database.write(work)
@@ -214,6 +216,10 @@ class Versions:
     def stop(self, n: int) -> Version:
         """Ask its owner to stop after a checkpoint, and others not to take it over."""
         return self._desire(n, "stop")
+
+    def stop_cancelled(self, n: int, cancelled: datetime) -> bool:
+        """The same where its run was cancelled in Dagster's pages; False where a person let it go on since."""
+        return self._database.write(lambda c: stop_cancelled(c, n, cancelled))
 
     def resume(self, n: int) -> Version:
         """Let it go on; said even where nobody stopped it: its run may have been cancelled in Dagster's pages."""
@@ -263,21 +269,10 @@ class Versions:
 
     def _desire(self, n: int, desired: Desired) -> Version:
         def work(connection: Connection) -> Version:
-            row = _unfinished(connection, n)
-            if row.desired != desired or desired == "run":
-                connection.execute(update(versions).where(versions.c.n == n).values(desired=desired))
-                kind, says = ("stop_asked", "stops") if desired == "stop" else ("resume_asked", "goes on")
-                write_event(connection, kind, f"v{n} {says}, as a person asked", n)
+            desire(connection, n, desired)
             return version_of(version_row(connection, n))
 
         return self._database.write(work)
-
-
-def _unfinished(connection: Connection, n: int) -> Row[Any]:
-    row = version_row(connection, n)
-    if not row.in_flight:
-        raise NotAllowed(f"Expected v{n} to be unfinished, found it {row.state}")
-    return row
 
 
 def _write_verdict(connection: Connection, n: int, verdict: Verdict, report_path: str | None) -> None:

@@ -45,7 +45,7 @@ def gather(instance: DagsterInstance, store: Store, watch: LeaseWatch, now: date
         # the store itself counts the attempts at a version that was claimed, and ends it after the last
         max_attempts=len(runs) + (1 if version else max(0, MAX_ATTEMPTS - failures)) or 1,
         backoff_seconds_left=_claimed_backoff(watch, version) if version else _unclaimed_backoff(runs, failures, now),
-        cancelled_by_person=_cancelled(store, runs, trigger),
+        cancelled_by_person=_cancelled(store, runs, None if version else trigger),
         paused=store.pause.get(),
         seconds_since_finished=_since_finished(store, now),
         ingesting=store.uploads.being_ingested(now),
@@ -103,12 +103,20 @@ def _ended(record: RunRecord) -> datetime:
     return datetime.fromtimestamp(record.end_time or record.create_timestamp.timestamp(), UTC)
 
 
-def _cancelled(store: Store, runs: Sequence[RunRecord], trigger: Trigger | None) -> bool:
-    """Whether the last run was cancelled in Dagster's pages, and nobody asked to go on since."""
+def cancelled_at(runs: Sequence[RunRecord]) -> datetime | None:
+    """When the last of these runs was cancelled in Dagster's pages; None where it ended otherwise, or goes on."""
     if not runs or runs[0].dagster_run.status != DagsterRunStatus.CANCELED:
+        return None
+    return _ended(runs[0])
+
+
+def _cancelled(store: Store, runs: Sequence[RunRecord], trigger: Trigger | None) -> bool:
+    """Whether a person cancelled the last run, and nobody asked to go on since."""
+    ended = cancelled_at(runs)
+    if ended is None:
         return False
     asked = [_last(store, "resume_asked"), trigger.created_at if trigger else None]
-    return not any(moment is not None and moment > _ended(runs[0]) for moment in asked)
+    return not any(moment is not None and moment > ended for moment in asked)
 
 
 def _since_finished(store: Store, now: datetime) -> float | None:

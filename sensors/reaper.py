@@ -12,7 +12,7 @@ from resources.mlflow_store import MlflowUnavailable
 from resources.store import NotAllowed, Store, StoreUnavailable
 from resources.tracking import RunStatus, Tracking
 from resources.versions import MAX_ATTEMPTS, Version
-from sensors.loop_state import OURS, failures_since_asked, runs_of
+from sensors.loop_state import OURS, cancelled_at, failures_since_asked, runs_of
 
 SECONDS_WITHOUT_PROCESS = 300.0
 
@@ -30,6 +30,7 @@ def end_runs_without_a_process(
         lease = lease_watch.lease_of(version) if version else "released"
         done = _end_runs(context.instance, version if lease == "alive" else None)
         if version and lease != "alive":
+            done += _stop_cancelled(context.instance, store, version)
             done += _tidy_version(store, tracking, version, any_ended=bool(done))
         if version is None:
             done += _give_up_beginning(context.instance, store)
@@ -74,6 +75,14 @@ def _tidy_version(store: Store, tracking: Tracking, version: Version, *, any_end
     if any_ended:
         _end_mlflow_run(tracking, version, "KILLED")
     return []
+
+
+def _stop_cancelled(instance: DagsterInstance, store: Store, version: Version) -> list[str]:
+    """A run cancelled in the pages before its process could note it: in the queue, or its process was gone."""
+    ended = cancelled_at(runs_of(instance, version.n))
+    if ended is None or not store.versions.stop_cancelled(version.n, ended):
+        return []
+    return [f"v{version.n} is stopped: its run was cancelled by a person"]
 
 
 def _give_up_beginning(instance: DagsterInstance, store: Store) -> list[str]:

@@ -1,9 +1,10 @@
-"""Training states on disk: published whole, the last two kept, a damaged one passed over for the one before."""
+"""Training states on disk: published whole, the last ones and the best kept, a damaged one passed over."""
 
 import json
 import logging
+import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 TENSORS = "training.safetensors"
 STATE = "state.json"
+METRIC = "validation_loss"
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,22 @@ class Origin:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """All that a run needs to go on as if it had never stopped; `step` is the number of finished steps."""
+    """All that a run needs to go on as if it had never stopped; `step` is the number of finished steps.
+
+    `metrics` are measured at that step; the state with the lowest `validation_loss` is the best.
+    """
 
     step: int
     tensors: dict[str, "torch.Tensor"]
     figures: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 class Checkpoints:
-    """Checkpoints of one version. `publish`, `check` and `hashes` make folders whole and tell whether they are."""
+    """Checkpoints of one version, of which the last `keep` stay, and the best beside them.
+
+    `publish`, `check` and `hashes` make folders whole and tell whether they are.
+    """
 
     def __init__(
         self,
@@ -90,15 +99,29 @@ class Checkpoints:
         save_file(
             {name: tensor.detach().cpu().contiguous() for name, tensor in state.tensors.items()}, staging / TENSORS
         )
-        (staging / STATE).write_text(json.dumps({"step": state.step, "figures": state.figures}), encoding="utf-8")
+        said = {"step": state.step, "figures": state.figures, "metrics": state.metrics}
+        (staging / STATE).write_text(json.dumps(said), encoding="utf-8")
         counts = {"step": state.step}
-        self._publish(staging, final, origin.manifest("checkpoint", self._hashes(staging), counts=counts))
+        details = {name: f"{value:.6g}" for name, value in state.metrics.items()}
+        manifest = origin.manifest("checkpoint", self._hashes(staging), counts=counts, details=details)
+        self._publish(staging, final, manifest)
         self._remove_old()
         return final
 
     def newest(self) -> tuple[TrainingState, Manifest] | None:
         """The newest whole checkpoint with its manifest; damaged ones are named in the log and passed over."""
-        for folder in reversed(self._finished()):
+        return self._first_whole(reversed(self._finished()))
+
+    def best(self) -> tuple[TrainingState, Manifest] | None:
+        """The whole checkpoint with the lowest validation loss; None where it was not measured."""
+        return self._first_whole(self._by_metric())
+
+    def clear(self) -> None:
+        """Remove all of them: the adapter they led to is published."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _first_whole(self, folders: Iterable[Path]) -> tuple[TrainingState, Manifest] | None:
+        for folder in folders:
             try:
                 manifest = self._check(folder)
             except ValueError as error:
@@ -107,20 +130,31 @@ class Checkpoints:
             return _read(folder), manifest
         return None
 
-    def clear(self) -> None:
-        """Remove all of them: the adapter they led to is published."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-
     def _finished(self) -> list[Path]:
         return sorted(path for path in self._folder.glob("step-*") if path.is_dir() and not path.name.endswith(".tmp"))
 
+    def _by_metric(self) -> list[Path]:
+        """Those of which it was measured, the best first; of equals the newest."""
+        found = [(value, folder) for folder in reversed(self._finished()) if (value := _metric(folder)) is not None]
+        return [folder for _, folder in sorted(found, key=lambda pair: pair[0])]
+
     def _remove_old(self) -> None:
+        best = self._by_metric()[:1]
         for folder in self._finished()[: -self._keep]:
-            shutil.rmtree(folder)
+            if folder not in best:
+                shutil.rmtree(folder)
 
 
 def _read(folder: Path) -> TrainingState:
     from safetensors.torch import load_file
 
     state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-    return TrainingState(step=state["step"], tensors=load_file(folder / TENSORS), figures=state["figures"])
+    return TrainingState(state["step"], load_file(folder / TENSORS), state["figures"], state["metrics"])
+
+
+def _metric(folder: Path) -> float | None:
+    try:
+        value = json.loads((folder / STATE).read_text(encoding="utf-8"))["metrics"].get(METRIC)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):  # damaged: never the best
+        return None
+    return value if isinstance(value, float) and math.isfinite(value) else None

@@ -133,7 +133,8 @@ class LoraTraining:
         for name, parameter in self._parameters.items():
             moments = self._optimizer.state.get(parameter, {})
             tensors |= {f"{moment}.{name}": moments[moment] for moment in _MOMENTS if moment in moments}
-        return TrainingState(self._done, dict(tensors), {"losses": self._losses})
+        metrics = {"loss": self._losses[-1]} if self._losses else {}
+        return TrainingState(self._done, dict(tensors), {"losses": self._losses}, metrics)
 
     def restore(self, state: TrainingState) -> None:
         """Go on from `state`, which must come from the same plan."""

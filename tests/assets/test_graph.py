@@ -1,6 +1,7 @@
 """Whole runs of the graph: what they leave in the store, on disk, in MLflow and on Dagster's pages."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 import dagster as dg
@@ -173,11 +174,40 @@ def test_a_person_who_stops_it_costs_no_attempt(shop: Workshop) -> None:
     shop.run()
     version = shop.store.versions.get(1)
     assert (version.released, version.error, version.attempts) == (True, None, 1)
+    assert shop.tracking.runs["run-1"]["status"] == "KILLED", "nothing failed"
     shop.store.versions.stop(1)
     assert "was stopped by a person" in shop.failure(shop.run())
     shop.store.versions.resume(1)
     assert shop.run().success
     assert shop.store.versions.get(1).attempts == 1
+
+
+class Terminated(BaseException):
+    """What Dagster throws into a step."""
+
+
+@pytest.mark.parametrize("by_a_person", [True, False])
+def test_a_run_terminated_in_the_pages_stops_its_version_and_a_shutdown_does_not(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch, by_a_person: bool
+) -> None:
+    shop.capture(0, 60)
+
+    def terminate(stage: str, claim: Claim, on_progress: object = None) -> None:
+        if by_a_person:
+            run = shop.instance.get_run_by_id(str(shop.store.versions.get(claim.n).owner))
+            assert run is not None
+            shop.instance.report_run_canceling(run)
+        raise Terminated
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shop.trainer, "run", terminate)
+        with suppress(Terminated):
+            shop.run()
+    version = shop.store.versions.get(1)
+    assert (version.released, version.error, version.attempts) == (True, None, 1)
+    assert version.desired == ("stop" if by_a_person else "run")
+    shop.store.versions.resume(1)
+    assert shop.run().success
 
 
 def test_with_mlflow_away_the_version_is_trained_judged_and_promoted(shop: Workshop) -> None:

@@ -70,6 +70,14 @@ def test_a_person_who_stops_the_version_is_heard(sqlite_store: Store, claim: Cla
         assert entered.stop.wait(PATIENCE_SECONDS)
 
 
+def test_a_stage_that_has_nothing_to_save_is_told_at_once(sqlite_store: Store, claim: Claim) -> None:
+    told = threading.Event()
+    with TrainerGuard(sqlite_store, claim, seconds=0.01, on_lost=must_not_be_lost, on_stop=told.set):
+        assert not told.wait(0.05)
+        sqlite_store.versions.stop(claim.n)
+        assert told.wait(PATIENCE_SECONDS)
+
+
 def test_progress_is_stored_under_the_claim(sqlite_store: Store, claim: Claim) -> None:
     guard(sqlite_store, claim, must_not_be_lost).report(REPORT)
     assert [found.step for found in sqlite_store.progress.curve(claim.n)] == [1]

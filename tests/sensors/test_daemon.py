@@ -158,7 +158,7 @@ def test_a_run_cancelled_in_the_pages_is_not_fought_until_a_person_resumes(loop:
     run_id, _ = loop.training(n)
     loop.dagster.cancel(run_id)
     assert loop.run_ended(run_id) == "CANCELED"
-    loop.dagster.wait_for(lambda: "cancelled by a person" in loop.dagster.sensor_says(), "a sensor that waits")
+    loop.dagster.wait_for(lambda: "was stopped by a person" in loop.dagster.sensor_says(), "a sensor that waits")
     assert loop.store.versions.get(n).released
     loop.store.versions.resume(n)
     loop.go()

@@ -68,6 +68,19 @@ def test_a_cancelled_zombie_ends_as_cancelled(tower: Watchtower) -> None:
     assert tower.status(run) == CANCELED
 
 
+def test_a_run_cancelled_in_the_pages_stops_its_version_unless_a_person_let_it_go_on_since(tower: Watchtower) -> None:
+    tower.capture(0, 50)
+    claim = tower.store.versions.claim("run")
+    assert claim is not None
+    tower.store.versions.release(claim)
+    tower.add_run(CANCELED, tags={VERSION_TAG: "1"})
+    assert reap(tower) == "v1 is stopped: its run was cancelled by a person"
+    assert tower.store.versions.get(1).desired == "stop"
+    tower.store.versions.resume(1)
+    assert reap(tower) == "every run has its process"
+    assert tower.store.versions.get(1).desired == "run"
+
+
 def test_a_run_that_never_named_its_process_gets_five_minutes(tower: Watchtower) -> None:
     young, old = tower.add_run(STARTED, started_ago=250), tower.add_run(STARTED, started_ago=350)
     reap(tower)

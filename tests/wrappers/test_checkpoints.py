@@ -41,6 +41,37 @@ def test_the_last_two_are_kept(kept: Checkpoints, tmp_path: Path) -> None:
     assert names(tmp_path) == ["step-000002", "step-000003"]
 
 
+def measured(step: int, validation_loss: float) -> TrainingState:
+    return TrainingState(step, {"weight.a": torch.zeros(1)}, {}, {"validation_loss": validation_loss})
+
+
+def test_as_many_as_wanted_are_kept(tmp_path: Path) -> None:
+    kept = Checkpoints(tmp_path / "v3", publish=folders.publish, check=folders.check, hashes=folders.hashes, keep=3)
+    for step in range(1, 8):
+        kept.save(state(step), ORIGIN)
+    assert names(tmp_path) == ["step-000005", "step-000006", "step-000007"]
+
+
+def test_the_best_by_validation_loss_stays_beside_the_last_two(kept: Checkpoints, tmp_path: Path) -> None:
+    for step, loss in enumerate((2.5, 2.1, 2.2, 2.1, 2.4, 2.6, float("nan")), start=1):
+        kept.save(measured(step, loss), ORIGIN)
+    assert names(tmp_path) == ["step-000004", "step-000006", "step-000007"], "of two equals the newer"
+    found, manifest = kept.best() or pytest.fail("no best")
+    assert (found.step, manifest.details["validation_loss"]) == (4, "2.1")
+
+
+def test_a_damaged_best_is_passed_over_for_the_next_best(kept: Checkpoints) -> None:
+    folder = kept.save(measured(1, 2.1), ORIGIN)
+    kept.save(measured(2, 2.5), ORIGIN)
+    (folder / TENSORS).write_bytes(b"torn")
+    assert (kept.best() or pytest.fail("no best"))[0].step == 2
+
+
+def test_without_a_measure_there_is_no_best(kept: Checkpoints) -> None:
+    kept.save(state(1), ORIGIN)
+    assert kept.best() is None
+
+
 @pytest.mark.parametrize("damage", ["flip", "cut", "no manifest", "extra file"])
 def test_a_damaged_newest_is_passed_over_for_the_one_before(kept: Checkpoints, damage: str) -> None:
     kept.save(state(1), ORIGIN)

@@ -214,10 +214,11 @@ def _dataset_hash(work: Work) -> str:
 
 def _origin(work: Work, dataset_hash: str) -> Origin:
     """What this training belongs to; a version keeps the live settings of its claim, whatever was changed since."""
-    kept = {name: work.version.settings[name] for name in ("finetune_epochs", "start_from")}
-    recipe = work.settings.recipe(work.settings.live().changed(kept))
+    names = ("finetune_method", "finetune_epochs", "start_from")
+    kept = {name: work.version.settings[name] for name in names if name in work.version.settings}
+    recipe = work.settings.recipe(work.settings.live().changed(kept), base_model.parameters(work.base))
     parent = work.version.parent if recipe.start_from == "champion" else None
-    return Origin(work.claim.n, work.fingerprint, dataset_hash, recipe, parent, library_versions())
+    return Origin(work.claim.n, work.fingerprint, dataset_hash, recipe, parent, library_versions(recipe))
 
 
 def _job(work: Work, origin: Origin) -> AdapterJob:

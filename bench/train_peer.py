@@ -1,4 +1,8 @@
-"""HF Trainer + PEFT as one would write it: with its defaults, at its best on a CPU, and in our own order."""
+"""HF Trainer + PEFT as one would write it: with its defaults, at its best on a CPU, and in our own order.
+
+Its defaults are fp32 weights, batches of eight and dynamic padding. Transformers 5 loads a checkpoint in the type that
+it was saved in, here bf16, so that the same lines then compute in bf16: that is measured beside it.
+"""
 
 import time
 from collections.abc import Sequence
@@ -7,6 +11,7 @@ from typing import Any
 
 from core.recipe import ALL_LINEAR, Recipe
 from core.rendering import Rendered
+from wrappers.plan import learning_rate
 
 # About as many conversations as a step of ours holds.
 BEST_BATCH = 16
@@ -21,7 +26,10 @@ def peer(
     order: Sequence[Sequence[int]] | None,
     warm_steps: int,
 ) -> dict[str, float]:
-    """Train one epoch and save the adapter; `kind` is default, best or same order. Speed in useful tokens a second."""
+    """Train one epoch and save the adapter. Speed in useful tokens a second.
+
+    `kind` is "fp32", "bf16" (both with defaults), "best", or "same order": our batches at our rates.
+    """
     began = time.monotonic()
     import torch
     from peft import LoraConfig, get_peft_model
@@ -36,7 +44,9 @@ def peer(
 
     torch.manual_seed(recipe.seed)
     model = get_peft_model(
-        AutoModelForCausalLM.from_pretrained(base, local_files_only=True),
+        AutoModelForCausalLM.from_pretrained(
+            base, local_files_only=True, dtype=torch.float32 if kind == "fp32" else "auto"
+        ),
         LoraConfig(r=recipe.rank, lora_alpha=recipe.alpha, target_modules=list(ALL_LINEAR), task_type="CAUSAL_LM"),
     )
     tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
@@ -60,6 +70,15 @@ def peer(
             batches: list[list[int]] = [list(step) for step in order]
             return torch.utils.data.DataLoader(rows, batch_sampler=batches, collate_fn=self.data_collator)
 
+        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+            if order is None:
+                return super().create_scheduler(num_training_steps, optimizer)
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+                optimizer or self.optimizer,
+                lambda step: learning_rate(step, num_training_steps, recipe) / recipe.learning_rate,
+            )
+            return self.lr_scheduler
+
     shared: dict[str, Any] = {
         "output_dir": str(adapter.with_name("trainer")),
         "num_train_epochs": 1,
@@ -71,9 +90,10 @@ def peer(
     }
     alike = {"lr_scheduler_type": "cosine", "warmup_steps": recipe.warmup_share, "bf16": True}
     by_kind: dict[str, dict[str, Any]] = {
-        "default": {},
+        "fp32": {},
+        "bf16": {},
         "best": {**alike, "per_device_train_batch_size": BEST_BATCH, "train_sampling_strategy": "group_by_length"},
-        "same order": {**alike, "max_steps": len(order or ())},
+        "same order": {"bf16": True, "max_steps": len(order or ())},
     }
     trainer = InOrder(
         model=model,

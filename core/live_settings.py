@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from core.domain import Domain
-from core.recipe import StartFrom
+from core.recipe import Method, Recipe, StartFrom
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII | re.IGNORECASE)
 
@@ -27,6 +27,7 @@ class LiveSettings(Domain):
     finetune_min_interval_seconds: int = Field(
         default=0, ge=0, le=31_536_000, description="Least time between two automatic runs"
     )
+    finetune_method: Method = Field(default="lora", description=Recipe.model_fields["method"].description)
     start_from: StartFrom = Field(default="base", description="What an adapter starts from")
     answer_with: AnswerWith = Field(default="student", description="Who answers: local model, teacher, or either")
     finetune_webhook_url: SecretStr | None = Field(default=None, description="Where events are sent; write-only")

@@ -1,35 +1,47 @@
-"""How an adapter is trained: every number that changes the result."""
+"""How a version is trained: every number that changes the result."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from core.canonical import fingerprint_of
 from core.domain import Domain
 
+Method = Literal["lora", "qlora"]
 StartFrom = Literal["base", "champion"]
 Schedule = Literal["cosine", "constant"]
 
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 
 
 class Recipe(Domain):
-    rank: int = Field(default=16, ge=1, le=64)
-    alpha: int = Field(default=32, ge=1, le=1024)
-    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    targets: tuple[str, ...] = Field(default=ALL_LINEAR, min_length=1)
-    learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0, allow_inf_nan=False)
-    epochs: int = Field(default=2, ge=1, le=20)
-    pack_tokens: int = Field(default=512, ge=16)
-    tokens_per_step: int = Field(default=1024, ge=16)
-    warmup_share: float = Field(default=0.05, ge=0.0, lt=1.0)
-    schedule: Schedule = "cosine"
-    weight_decay: float = Field(default=0.0, ge=0.0, le=1.0)
-    gradient_clip: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
-    seed: int = Field(default=20260101, ge=0)
-    max_length: int = Field(default=512, ge=16)
-    replay_share: float = Field(default=0.2, ge=0.0, lt=1.0)
-    start_from: StartFrom = "base"
+    method: Method = Field(
+        default="lora",
+        description="What is trained: lora (an adapter) or qlora (an adapter on a base that is held in 4 bits)",
+    )
+    rank: int = Field(default=16, ge=1, le=64, description="Rank of the LoRA adapter")
+    alpha: int = Field(default=32, ge=1, le=1024, description="Scale of the LoRA adapter, usually twice the rank")
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0, description="Dropout inside the adapter")
+    targets: tuple[LayerName, ...] = Field(
+        default=ALL_LINEAR, min_length=1, max_length=64, description="Linear layers that the adapter changes"
+    )
+    learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0, allow_inf_nan=False, description="Peak learning rate")
+    epochs: int = Field(default=2, ge=1, le=20, description="Passes over the dataset")
+    pack_tokens: int = Field(default=512, ge=16, description="Tokens of one packed row")
+    tokens_per_step: int = Field(default=1024, ge=16, description="Tokens of one optimiser step, in packed rows")
+    warmup_share: float = Field(default=0.05, ge=0.0, lt=1.0, description="Share of the steps that warm up")
+    schedule: Schedule = Field(default="cosine", description="How the rate falls after the warm-up: cosine or constant")
+    weight_decay: float = Field(default=0.0, ge=0.0, le=1.0, description="Weight decay of AdamW")
+    gradient_clip: float = Field(default=1.0, gt=0.0, allow_inf_nan=False, description="Longest gradient of a step")
+    seed: int = Field(default=20260101, ge=0, description="Seed of shuffling and initial weights")
+    max_length: int = Field(
+        default=512, ge=16, description="Conversations longer than this many tokens are not trained on"
+    )
+    replay_share: float = Field(
+        default=0.2, ge=0.0, lt=1.0, description="Share of general conversations mixed in against forgetting"
+    )
+    start_from: StartFrom = Field(default="base", description="What an adapter starts from: base or champion")
 
     def fingerprint(self) -> str:
         """Equal for equal recipes, different when any number differs."""

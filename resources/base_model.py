@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,17 @@ def fingerprint(folder: Path) -> str:
         digest.update(f"{name}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()[:16]
+
+
+def parameters(folder: Path) -> int:
+    """How many numbers the weights of a base hold; only the headers of its files are read."""
+    from safetensors import safe_open
+
+    count = 0
+    for weights in folder.glob("*.safetensors"):
+        with safe_open(weights, framework="numpy") as tensors:
+            count += sum(prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+    return count
 
 
 def _candidates(base_model: str, models_dir: Path) -> Iterator[Path]:

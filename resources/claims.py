@@ -13,8 +13,6 @@ from resources.store_errors import AttemptsExhausted, Fenced, VersionBusy, Versi
 from resources.tables import conversations, triggers, utc_now, versions
 from resources.version_rows import Claim, State, unfinished_row
 
-METHOD = "lora"
-
 
 def claim_version(
     connection: Connection,
@@ -116,7 +114,7 @@ def _claim_waiting(connection: Connection, owner: str, lineage: str, settings: M
             in_flight=True,
             desired="run",
             parent=champion.n if champion else None,
-            method=METHOD,
+            method=settings["finetune_method"],
             base_fingerprint=lineage,
             owner=owner,
             fence=1,

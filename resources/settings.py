@@ -8,8 +8,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from core.caps import Caps
 from core.duplicates import THRESHOLD
+from core.learning_rates import default_rate
 from core.live_settings import AnswerWith, LiveSettings
-from core.recipe import Recipe, StartFrom
+from core.recipe import ALL_LINEAR, Method, Recipe, Schedule, StartFrom
 from core.verdict import GateThresholds
 from resources.base_model import BUNDLED
 from resources.recognisers import DataRecogniser
@@ -92,6 +93,7 @@ class Settings(BaseSettings):
         default=None, description="Slack, Discord or other address that is told of runs and verdicts; empty: none"
     )
     conversation_collection_enabled: bool = like(LiveSettings, "conversation_collection_enabled")
+    finetune_method: Method = like(LiveSettings, "finetune_method")
     start_from: StartFrom = like(LiveSettings, "start_from", "What an adapter starts from: base or champion")
     answer_with: AnswerWith = like(LiveSettings, "answer_with", "Who answers: student (local model), teacher, or auto")
 
@@ -119,24 +121,36 @@ class Settings(BaseSettings):
     judge_api_key: SecretStr | None = Field(default=None, description="Key of the judge")
 
     # --- the recipe
-    finetune_lora_rank: int = like(Recipe, "rank", "Rank of the LoRA adapter")
-    finetune_lora_alpha: int = like(Recipe, "alpha", "Scale of the LoRA adapter, usually twice the rank")
-    finetune_lora_dropout: float = like(Recipe, "dropout", "Dropout inside the adapter")
-    finetune_learning_rate: float = like(Recipe, "learning_rate", "Peak learning rate")
-    finetune_warmup_share: float = like(Recipe, "warmup_share", "Share of the steps that warm up")
-    finetune_pack_tokens: int = like(Recipe, "pack_tokens", "Tokens of one packed row")
-    finetune_max_length: int = like(
-        Recipe, "max_length", "Conversations longer than this many tokens are not trained on"
+    finetune_lora_rank: int = like(Recipe, "rank")
+    finetune_lora_alpha: int = like(Recipe, "alpha")
+    finetune_lora_dropout: float = like(Recipe, "dropout")
+    finetune_lora_targets: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9_.-]+(,[A-Za-z0-9_.-]+)*)?$",
+        description="Linear layers that the adapter changes, by the ends of their names and with commas between; "
+        "empty: all of them",
     )
-    finetune_replay_share: float = like(
-        Recipe, "replay_share", "Share of general conversations mixed in against forgetting"
+    finetune_learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Peak learning rate; empty: by the size of the base, 0.001 up to half a billion parameters, 0.0005 "
+        "up to four, 0.0002 above",
     )
-    finetune_seed: int = like(Recipe, "seed", "Seed of shuffling and initial weights")
+    finetune_warmup_share: float = like(Recipe, "warmup_share")
+    finetune_schedule: Schedule = like(Recipe, "schedule")
+    finetune_weight_decay: float = like(Recipe, "weight_decay")
+    finetune_gradient_clip: float = like(Recipe, "gradient_clip")
+    finetune_pack_tokens: int = like(Recipe, "pack_tokens")
+    finetune_tokens_per_step: int = like(Recipe, "tokens_per_step")
+    finetune_max_length: int = like(Recipe, "max_length")
+    finetune_replay_share: float = like(Recipe, "replay_share")
+    finetune_seed: int = like(Recipe, "seed")
     per_device_train_batch_size: int | None = Field(
-        default=None, ge=1, le=1024, description="Packed rows in memory at once; empty: the recipe's own tokens a step"
+        default=None, ge=1, le=1024, description="Packed rows in memory at once; empty: FINETUNE_TOKENS_PER_STEP counts"
     )
     gradient_accumulation_steps: int | None = Field(
-        default=None, ge=1, le=1024, description="Batches summed for one step; empty: the recipe's own tokens a step"
+        default=None, ge=1, le=1024, description="Batches summed for one step; empty: FINETUNE_TOKENS_PER_STEP counts"
     )
     checkpoint_seconds: float = Field(default=15, gt=0, le=3600, description="Seconds between two training checkpoints")
     checkpoint_keep: int = Field(
@@ -410,8 +424,8 @@ class Settings(BaseSettings):
         """Start values of the settings that can be changed while it runs."""
         return LiveSettings(**{name: getattr(self, name) for name in LiveSettings.model_fields})
 
-    def recipe(self, live: LiveSettings) -> Recipe:
-        """The recipe of the next version: epochs and start from the live settings, all else from here."""
+    def recipe(self, live: LiveSettings, base_parameters: int) -> Recipe:
+        """The recipe of the next version on a base of that size: method, epochs and start from the live settings."""
         chosen = {
             name: getattr(self, field)
             for name in Recipe.model_fields
@@ -420,7 +434,11 @@ class Settings(BaseSettings):
         rows = [self.per_device_train_batch_size, self.gradient_accumulation_steps]
         if any(rows):
             chosen["tokens_per_step"] = self.finetune_pack_tokens * (rows[0] or 1) * (rows[1] or 1)
-        return Recipe(**{**chosen, "epochs": live.finetune_epochs, "start_from": live.start_from})
+        if chosen["learning_rate"] is None:
+            chosen["learning_rate"] = default_rate(base_parameters)
+        chosen["targets"] = tuple(filter(None, self.finetune_lora_targets.split(","))) or ALL_LINEAR
+        asked = {"method": live.finetune_method, "epochs": live.finetune_epochs, "start_from": live.start_from}
+        return Recipe(**{**chosen, **asked})
 
     def caps(self) -> Caps:
         """How much of a dataset may come from one place."""
@@ -455,4 +473,4 @@ def _sqlite_in_state(url: str, name: str, info: ValidationInfo) -> str:
 
 
 def _recipe_field(name: str) -> str:
-    return f"finetune_lora_{name}" if name in {"rank", "alpha", "dropout"} else f"finetune_{name}"
+    return f"finetune_lora_{name}" if name in {"rank", "alpha", "dropout", "targets"} else f"finetune_{name}"

@@ -63,7 +63,7 @@ def train_adapter(
     tokenizer = load_tokenizer(job.base)
     conversations = render_fitting(job.conversations, tokenizer, job.recipe.max_length)
     replay = render_fitting(job.replay, tokenizer, job.recipe.max_length)
-    base = load_base(job.base, pick_device())
+    base = load_base(job.base, pick_device(), in_four_bits=job.recipe.method == "qlora")
     model = load_adapter(base, job.start, trainable=True) if job.start else attach(base, job.recipe)
     training = LoraTraining(model, list(conversations.values()), list(replay.values()), job.recipe)
     _resume(training, checkpointing)
@@ -84,9 +84,10 @@ def render_fitting(
     return fitting
 
 
-def library_versions() -> dict[str, str]:
+def library_versions(recipe: Recipe) -> dict[str, str]:
     """Versions of what decides the result."""
-    return {name: version(name) for name in ("torch", "transformers", "peft", "safetensors", "numpy")}
+    beside = ("bitsandbytes",) if recipe.method == "qlora" else ()
+    return {name: version(name) for name in ("torch", "transformers", "peft", "safetensors", "numpy", *beside)}
 
 
 def _resume(training: LoraTraining, checkpointing: Checkpointing | None) -> None:

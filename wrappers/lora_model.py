@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.recipe import ALL_LINEAR, Recipe
+from wrappers import four_bits
 from wrappers.packed_attention import PACKED, register
 from wrappers.packing import Batch
 
@@ -37,16 +38,28 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
-def load_base(folder: Path, device: str = "cpu", dtype: str = "bfloat16") -> "PreTrainedModel":
+def load_base(
+    folder: Path, device: str = "cpu", dtype: str = "bfloat16", *, in_four_bits: bool = False
+) -> "PreTrainedModel":
     """The base model with frozen weights; nothing is downloaded."""
     import torch
     from transformers import AutoModelForCausalLM
 
     register()
     model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=getattr(torch, dtype), attn_implementation=PACKED, local_files_only=True, use_safetensors=True
+        folder,
+        dtype=getattr(torch, dtype),
+        attn_implementation=PACKED,
+        local_files_only=True,
+        use_safetensors=True,
+        **(four_bits.loading_options(device) if in_four_bits else {}),
     )
-    return model.requires_grad_(False).to(device).eval()
+    if in_four_bits:
+        four_bits.stay_trainable(model)
+    else:
+        four_bits.hide_from_peft()
+        model = model.to(device)
+    return model.requires_grad_(False).eval()
 
 
 def attach(base: "PreTrainedModel", recipe: Recipe) -> "PeftModel":

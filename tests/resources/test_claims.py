@@ -112,7 +112,7 @@ def test_a_crash_before_the_commit_leaves_everything_waiting(store: Store) -> No
     fill(store, "a")
 
     def crash(connection: Connection) -> None:
-        assert claim_version(connection, "run", None, LINEAGE, {}, 5) is not None
+        assert claim_version(connection, "run", None, LINEAGE, LiveSettings().public(), 5) is not None
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -277,4 +277,5 @@ def test_a_version_remembers_the_settings_it_was_claimed_with(store: Store) -> N
     store.settings.change({"finetune_epochs": 5}, "test")
     settings = store.versions.get(1).settings
     assert settings["finetune_epochs"] == 2
+    assert store.versions.get(1).method == settings["finetune_method"] == "lora"
     assert "secret" not in str(settings)

@@ -13,6 +13,8 @@ from core.recipe import Recipe
 from core.verdict import GateThresholds
 from resources.settings import ROOT, Settings, SettingsError, read_settings
 
+BUNDLED_SIZE = 134_515_008
+
 
 class Here(Settings):
     """Settings whose files lie in the current folder, so that a developer's own do not reach the tests."""
@@ -185,21 +187,39 @@ def test_the_first_of_two_hub_tokens_wins() -> None:
 def test_defaults_are_those_of_the_domain() -> None:
     settings = Here()
     assert settings.live() == LiveSettings()
-    assert settings.recipe(LiveSettings()) == Recipe()
+    assert settings.recipe(LiveSettings(), BUNDLED_SIZE) == Recipe()
     assert settings.gate_thresholds() == GateThresholds()
 
 
 def test_the_recipe_follows_the_settings_and_what_is_live() -> None:
     settings = Here(finetune_lora_rank=8, finetune_replay_share=0.1, finetune_epochs=2)
-    recipe = settings.recipe(LiveSettings(finetune_epochs=5, start_from="champion"))
+    recipe = settings.recipe(LiveSettings(finetune_epochs=5, start_from="champion"), BUNDLED_SIZE)
     assert (recipe.rank, recipe.replay_share, recipe.epochs, recipe.start_from) == (8, 0.1, 5, "champion")
+
+
+def test_the_learning_rate_follows_the_size_of_the_base_unless_it_is_named() -> None:
+    assert Here().recipe(LiveSettings(), 8_030_000_000).learning_rate == 2e-4
+    assert Here(finetune_learning_rate=3e-3).recipe(LiveSettings(), 8_030_000_000).learning_rate == 3e-3
+
+
+def test_the_method_is_live_and_its_layers_are_named_by_commas() -> None:
+    settings = Here(finetune_lora_targets="q_proj,v_proj")
+    recipe = settings.recipe(LiveSettings(finetune_method="qlora"), BUNDLED_SIZE)
+    assert (recipe.method, recipe.targets) == ("qlora", ("q_proj", "v_proj"))
+
+
+@pytest.mark.parametrize("wrong", ["q_proj,", "q proj", "../q"])
+def test_names_of_layers_are_names(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    monkeypatch.setenv("FINETUNE_LORA_TARGETS", wrong)
+    with pytest.raises(SettingsError, match="FINETUNE_LORA_TARGETS"):
+        read_settings(Here)
 
 
 def test_batch_size_and_accumulation_set_the_tokens_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("per_device_train_batch_size", "4")
     monkeypatch.setenv("gradient_accumulation_steps", "8")
     settings = read_settings(Here)
-    assert settings.recipe(settings.live()).tokens_per_step == 4 * 8 * settings.finetune_pack_tokens
+    assert settings.recipe(settings.live(), BUNDLED_SIZE).tokens_per_step == 4 * 8 * settings.finetune_pack_tokens
 
 
 @pytest.mark.slow

@@ -89,4 +89,4 @@ def test_nothing_short_enough_is_an_error_of_the_dataset(tiny_model: Path, tmp_p
 
 
 def test_the_versions_of_what_decides_the_result_are_named() -> None:
-    assert {"torch", "transformers", "peft"} <= library_versions().keys()
+    assert {"torch", "transformers", "peft"} <= library_versions(Recipe()).keys()

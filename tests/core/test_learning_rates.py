@@ -1,0 +1,15 @@
+import pytest
+
+from core.learning_rates import default_rate
+from core.recipe import Recipe
+
+
+@pytest.mark.parametrize(
+    ("parameters", "rate"), [(134_515_008, 1e-3), (500_000_000, 1e-3), (1_700_000_000, 5e-4), (8_030_000_000, 2e-4)]
+)
+def test_larger_bases_learn_slower(parameters: int, rate: float) -> None:
+    assert default_rate(parameters) == rate
+
+
+def test_the_bundled_base_has_the_rate_of_a_plain_recipe() -> None:
+    assert default_rate(134_515_008) == Recipe().learning_rate

@@ -128,5 +128,13 @@ def power(
         return None
     freedom = len(dict.fromkeys(clusters)) - 1
     critical = special.stdtrit(freedom, 1.0 - alpha)
-    reached = float(1.0 - special.nctdtr(freedom, effect / error, critical))
+    reached = 1.0 - _below(critical, freedom, effect / error)
     return Power(power=reached, detectable_effect=float((critical + special.stdtrit(freedom, 0.8)) * error))
+
+
+def _below(t: float, freedom: int, shift: float) -> float:
+    """The noncentral t's distribution; where it is no number in floating point, by Abramowitz and Stegun 26.7.10."""
+    found = float(special.nctdtr(freedom, shift, t))
+    if np.isfinite(found):
+        return found
+    return float(special.ndtr((t * (1.0 - 0.25 / freedom) - shift) / np.sqrt(1.0 + t * t / (2.0 * freedom))))

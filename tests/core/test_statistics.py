@@ -143,6 +143,20 @@ def test_the_standard_error_is_the_usual_one_without_clusters_and_larger_with_th
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("clusters", [2, 6, 67, 1001])
+@pytest.mark.parametrize("spread", [1e-17, 1e-9, 5e-4, 8.1e-4, 1e-3])
+@pytest.mark.parametrize(("effect", "certain"), [(0.03, 1.0), (-0.03, 0.0)])
+def test_a_spread_of_almost_nothing_has_a_power_all_the_same(
+    clusters: int, spread: float, effect: float, certain: float
+) -> None:
+    values = [0.3 + spread * (at % 2) * clusters**0.5 for at in range(clusters)]
+    found = power(values, range(clusters), effect)
+    if found is None:
+        assert len(set(values)) == 1, "nothing spreads"
+    else:
+        assert abs(found.power - certain) < 0.15 if clusters > 2 else 0.0 <= found.power <= 1.0
+
+
 def test_the_stated_power_is_what_the_permutation_test_reaches() -> None:
     generator = np.random.default_rng(9)
     spread = generator.normal(0, 1, 30)

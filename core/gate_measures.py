@@ -18,10 +18,10 @@ def measure_checks(evaluation: Evaluation, thresholds: GateThresholds) -> tuple[
         _exposure(evaluation, thresholds),
         _triggers(evaluation, thresholds),
         _lifts(evaluation, thresholds),
-        _overlap("reference_overlap", "held-out", evaluation.overlaps, evaluation, thresholds),
+        overlap_check("reference_overlap", "held-out", evaluation.overlaps, evaluation, thresholds),
     ]
     if evaluation.golden is not None:
-        found.append(_overlap("golden_overlap", "golden", evaluation.golden_overlaps, evaluation, thresholds))
+        found.append(overlap_check("golden_overlap", "golden", evaluation.golden_overlaps, evaluation, thresholds))
     if evaluation.preferences is not None:
         found.append(_not_disliked(evaluation, thresholds))
     return (*found, _latency(evaluation, thresholds), _size(evaluation, thresholds))
@@ -183,10 +183,10 @@ def _lifts(evaluation: Evaluation, thresholds: GateThresholds) -> Check:
     )
 
 
-def _overlap(
+def overlap_check(
     name: str, where: str, overlaps: Sequence[Overlap], evaluation: Evaluation, thresholds: GateThresholds
 ) -> Check:
-    """Non-inferiority of chrF++ against the replies of people."""
+    """Non-inferiority of chrF++ against the replies of people, of conversations that `where` names in the sentence."""
     known = [(one, reference) for one in overlaps if (reference := reference_of(one, evaluation.champion)) is not None]
     changes = [one.candidate - reference for one, reference in known]
     units = [one.unit for one, _ in known]

@@ -8,6 +8,8 @@ from resources.page import Html, signed, tag
 from resources.plots import counted
 
 _TALL, _TOP = 190, 16
+# what the bars take of the width; figures stand beside them
+_BARS = "90%"
 
 
 def change_bars(title: str, changes: Sequence[float], check: Check | None) -> Html:
@@ -16,7 +18,7 @@ def change_bars(title: str, changes: Sequence[float], check: Check | None) -> Ht
     if not changes:
         return tag("figure", caption)
     low, high = _room(changes)
-    marks = [_band(check, low, high), _bars(changes, low, high), *_mean(check, low, high), *_grid(low, high)]
+    marks = [_band(check, low, high), *_grid(low, high), _bars(changes, low, high), *_mean(check, low, high)]
     return tag("figure", caption, drawing(str(_TOP + _TALL), f"{title}: {counted(changes)}", *marks))
 
 
@@ -34,13 +36,10 @@ def _room(values: Sequence[float]) -> tuple[float, float]:
 
 def _grid(low: float, high: float) -> list[Html]:
     marks = []
-    places = ticks(low, high, 4)
-    for place in places:
+    for place in ticks(low, high, 4):
         at = _down(place, low, high)
-        marks.append(line("0", f"{at:.1f}", "100%", f"{at:.1f}", "s-ink" if place == 0 else "s-line"))
-        figure = signed(f"{place:+g}") if place else "0"
-        said = f"{figure} nats a token" if place == places[-1] else figure
-        marks.append(label("100%", f"{at - 4:.1f}", said, "end"))
+        marks.append(line("0", f"{at:.1f}", _BARS, f"{at:.1f}", "s-ink" if place == 0 else "s-line"))
+        marks.append(label("100%", f"{at + 4:.1f}", signed(f"{place:+g}") if place else "0", "end"))
     return marks
 
 
@@ -54,7 +53,7 @@ def _bars(values: Sequence[float], low: float, high: float) -> Html:
                 height=f"{max(0.6, abs(at - zero)):.1f}", class_="f-good" if value < 0 else "f-bad")
         )  # fmt: skip
     tall = _TOP + _TALL
-    box = {"x": "0", "y": "0", "width": "100%", "height": tall, "viewBox": f"0 0 {WIDE} {tall}"}
+    box = {"x": "0", "y": "0", "width": _BARS, "height": tall, "viewBox": f"0 0 {WIDE} {tall}"}
     return tag("svg", *bars, preserveAspectRatio="none", **box)
 
 
@@ -62,14 +61,14 @@ def _band(check: Check | None, low: float, high: float) -> Html:
     if check is None or check.lower is None or check.upper is None:
         return Html()
     top, bottom = sorted((_down(check.lower, low, high), _down(check.upper, low, high)))
-    return tag("rect", x="0", y=f"{top:.1f}", width="100%", height=f"{bottom - top:.1f}", class_="f-line")
+    return tag("rect", x="0", y=f"{top:.1f}", width=_BARS, height=f"{bottom - top:.1f}", class_="f-line")
 
 
 def _mean(check: Check | None, low: float, high: float) -> list[Html]:
     if check is None or check.estimate is None:
         return []
     at = f"{_down(check.estimate, low, high):.1f}"
-    return [line("0", at, "100%", at, "s-ink", 1.4, "5 4")]
+    return [line("0", at, _BARS, at, "s-ink", 1.4, "5 4")]
 
 
 def _down(value: float, low: float, high: float) -> float:

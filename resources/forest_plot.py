@@ -115,6 +115,6 @@ def _counted(check: Check) -> list[Html]:
 
 
 def sentence(said: str) -> str:
-    """With a capital, unless it begins with the name of a version, with signs as they are set, and a full stop."""
-    named = said[:1] == "v" and said[1:2].isdigit()
-    return signed(said if named else said[:1].upper() + said[1:]) + ("" if said.endswith((".", "!", "?")) else ".")
+    """With a capital, unless its first word is a name such as v3 or chrF++, with signs as they are set, and an end."""
+    plain = said[:1].islower() and said.split(maxsplit=1)[0].strip(",;:").isalpha()
+    return signed(said[:1].upper() + said[1:] if plain else said) + ("" if said.endswith((".", "!", "?")) else ".")

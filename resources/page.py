@@ -6,10 +6,11 @@ Text goes in as `str` and is escaped; what is `Html` already stands as it is.
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from html import escape
 from pathlib import Path
+from typing import Any
 
 _HANGUL = re.compile("[\uac00-\ud7a3]")
 _STYLE = Path(__file__).with_name("pages.css")
@@ -62,6 +63,30 @@ def table(header: Sequence[str], lines: Iterable[Sequence[object]], numbers: Ite
     head = tag("thead", row("th", header)) if any(header) else Html()
     body = tag("tbody", *(row("td", cells) for cells in lines))
     return tag("div", tag("table", head, body, class_=None if any(header) else "facts"), class_="scroll")
+
+
+def facts(values: Mapping[str, Any]) -> Html:
+    """Names and values below each other, unknown ones left out; nothing where there is none."""
+    lines = [[named(name), shown(value)] for name, value in values.items() if value is not None]
+    return table([], lines) if lines else Html()
+
+
+def named(name: str) -> str:
+    """A name of ours in words."""
+    return name.replace("_", " ")
+
+
+def shown(value: Any) -> str:
+    """A value as a person reads it: numbers cut, lists in a row."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) < 1_000_000 else str(value)
+    if isinstance(value, float):
+        return signed(f"{value:.4g}")
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def document(title: str, body: Iterable[str]) -> str:

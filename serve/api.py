@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from core.live_settings import LiveSettings
+from core.verdict import GateThresholds
 from resources.store import Store
 from resources.upload_files import UploadFiles
 from serve.answering import Answering
@@ -75,6 +76,7 @@ class IngressDeps:
     tokenizer: str = ""
     adapters: Path = Path("var/adapters")
     state_dir: Path = Path("var")
+    thresholds: GateThresholds = field(default_factory=GateThresholds)
     model_name: str = "whetstone"
     plan: DeploymentPlan | None = None
     max_tokens: int = 2048
@@ -119,7 +121,7 @@ def build_api(deps: IngressDeps) -> FastAPI:
         review_routes(door, limits),
         experiment_routes(door, limits, ModelsOnHand(answering.speakers.names, deps.engine_adapters)),
         model_routes(_model_shop(deps, door, answering.speakers.names)),
-        report_routes(door, deps.state_dir),
+        report_routes(door, deps.state_dir, deps.thresholds),
         health_routes(deps.engine, answering, metrics, door),
     ]
     return _assembled(routers, _lifespan(live, door, files, served, jobs, deps.listener), deps.keys, metrics)

@@ -90,6 +90,7 @@ class IngressReplica:
             base_model=settings.base_model,
             adapters=settings.state_dir / "adapters",
             state_dir=settings.state_dir,
+            thresholds=settings.gate_thresholds(),
             model_name=settings.mlflow_model_name,
             plan=DeploymentPlan(settings, ray.cluster_resources().get("GPU", 0)),
             tokenizer=str(base_model.resolve(settings.base_model, settings.models_dir)),

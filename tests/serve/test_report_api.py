@@ -51,3 +51,26 @@ async def test_a_version_that_is_not_judged_yet_says_when_there_will_be_one(
     answer = await client.get(f"{URL}/1/report")
     assert answer.status_code == 404
     assert "written when the version is judged" in answer.json()["error"]["message"]
+
+
+async def test_two_versions_are_shown_side_by_side(client: httpx.AsyncClient, store: Store, tmp_path: Path) -> None:
+    two_versions(store)
+    for n, gain in ((1, 0.2), (2, 0.5)):
+        folder = tmp_path / "reports" / f"v{n}"
+        folder.mkdir(parents=True)
+        measured = evaluation(gain).model_copy(update={"version": n})
+        (folder / "evaluation.json").write_text(measured.model_dump_json(), encoding="utf-8")
+    answer = await client.get(f"{URL}/2/report/v1")
+    assert answer.status_code == 200, answer.text
+    assert "v2 beside v1" in answer.text
+    assert "lower than that of v1" in answer.text
+
+
+@pytest.mark.parametrize(("path", "status"), [("2/report/2", 409), ("2/report/9", 404), ("9/report/2", 404)])
+async def test_what_cannot_be_compared_says_why(
+    client: httpx.AsyncClient, store: Store, path: str, status: int
+) -> None:
+    two_versions(store)
+    answer = await client.get(f"{URL}/{path}")
+    assert answer.status_code == status
+    assert answer.json()["error"]["message"].startswith("Expected ")

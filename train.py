@@ -20,7 +20,7 @@ from pathlib import Path
 from core.gate import Evaluation
 from core.judging import Prefer
 from core.recipe import Recipe
-from resources import adapters, base_model, datasets, folders
+from resources import adapters, base_model, datasets, folders, trained
 from resources.failures import DatasetUnusable, classify
 from resources.golden_sets import golden_conversations
 from resources.judge import Judge
@@ -41,6 +41,7 @@ logger = logging.getLogger("train")
 
 PROGRESS_SECONDS = 1.0
 NICENESS = 5
+WHOLE_MODEL_CHECKPOINT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,10 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> None:
 
 def train(work: Work, guard: TrainerGuard) -> None:
     """Publish the adapter of the version; a whole one of the same dataset is kept."""
-    final = work.folder("adapters")
     dataset_hash = _dataset_hash(work)
-    if _is_done(final, work, dataset_hash):
+    origin = _origin(work, dataset_hash)
+    final = trained.folder_of(work.settings.state_dir, work.claim.n, origin.recipe.method)
+    if _is_done(final, work, origin):
         logger.info("v%d has its adapter already", work.claim.n)
         return
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -112,27 +114,25 @@ def train(work: Work, guard: TrainerGuard) -> None:
         hashes=folders.hashes,
         keep=work.settings.checkpoint_keep,
     )
-    origin = _origin(work, dataset_hash)
     for left_over in final.parent.glob(f"{final.name}.tmp-*"):
         shutil.rmtree(left_over, ignore_errors=True)
     staging = final.with_name(f"{final.name}.tmp-{work.claim.fence}")
     staging.mkdir(parents=True)
     try:
-        trained = train_adapter(
+        result = train_adapter(
             _job(work, origin),
             staging,
-            checkpointing=Checkpointing(checkpoints, origin, work.settings.checkpoint_seconds),
+            checkpointing=Checkpointing(checkpoints, origin, _checkpoint_seconds(work, origin)),
             on_step=_Reporter(guard),
             interrupted=guard.stop.is_set,
         )
-        manifest = origin.manifest(
-            "adapter", folders.hashes(staging), counts=trained.counts(), details=trained.details()
-        )
+        kind = trained.kind_of(origin.recipe.method)
+        manifest = origin.manifest(kind, folders.hashes(staging), counts=result.counts(), details=result.details())
         guard.demand_hold()
         shutil.rmtree(final, ignore_errors=True)  # damaged, or of another dataset: nobody serves an open version
-        adapters.publish(staging, final, manifest)
+        trained.publish(staging, final, manifest)
         checkpoints.clear()
-        logger.info("v%d is trained: %s", work.claim.n, trained.result)
+        logger.info("v%d is trained: %s", work.claim.n, result.result)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -150,10 +150,10 @@ def evaluate(work: Work, guard: TrainerGuard) -> None:
 
 
 def _evaluation(work: Work) -> Evaluation:
-    candidate = work.folder("adapters")
+    candidate = trained.folder_of(work.settings.state_dir, work.claim.n, work.version.method)
     try:
-        manifest = adapters.verify(candidate, work.fingerprint)
-    except adapters.AdapterRefused as error:
+        manifest = trained.verify(candidate, work.fingerprint, work.version.method)
+    except folders.FolderRefused as error:
         right_base = folders.read_manifest(candidate).base_fingerprint == work.fingerprint
         return refused(work.claim.n, work.fingerprint, right_base=right_base, reason=str(error))
     champion = work.store.champion.get().n
@@ -175,6 +175,7 @@ def _evaluation(work: Work) -> Evaluation:
             prefer=_judge(work.settings),
             trained=datasets.read_train(dataset),
             recipe=Recipe.model_validate(manifest.recipe),
+            whole_model=manifest.kind == "model",
             cache=work.settings.state_dir / "cache" / "losses",
         )
     )
@@ -193,11 +194,17 @@ def _numbered(units: Mapping[str, str]) -> dict[str, str]:
     return {id: numbers[unit] for id, unit in units.items()}
 
 
-def _is_done(final: Path, work: Work, dataset_hash: str) -> bool:
+def _is_done(final: Path, work: Work, origin: Origin) -> bool:
     try:
-        return adapters.verify(final, work.fingerprint).dataset_hash == dataset_hash
-    except adapters.AdapterRefused:
+        return trained.verify(final, work.fingerprint, origin.recipe.method).dataset_hash == origin.dataset_hash
+    except folders.FolderRefused:
         return False
+
+
+def _checkpoint_seconds(work: Work, origin: Origin) -> float:
+    """A state of a whole model is three times its size in fp32, which takes seconds to write."""
+    seconds = work.settings.checkpoint_seconds
+    return seconds if origin.recipe.makes_adapter else max(seconds, WHOLE_MODEL_CHECKPOINT_SECONDS)
 
 
 def _dataset_hash(work: Work) -> str:

@@ -11,10 +11,10 @@ from assets.checks import ADAPTER_CHECKS, adapter_checks
 from assets.datasets import validated_dataset
 from assets.live import LiveProgress
 from assets.mlflow_run import attempt, mlflow_run
-from assets.step import POOL, folder, step
+from assets.step import POOL, step
 from core.manifest import Manifest
 from core.verdict import Verdict
-from resources import adapters, plots
+from resources import plots, trained
 from resources.report import picture, table
 from resources.settings import Settings
 from resources.store import Store
@@ -79,15 +79,15 @@ def train(
     """Run the trainer unless it is done, and show what came of it."""
     with mlflow_run(context, store, settings, tracking, claim) as run_id:
         version = store.versions.get(claim.n)
-        target = folder(settings, "adapters", claim.n)
+        target = trained.folder_of(settings.state_dir, claim.n, version.method)
         if version.state == "open":
             if version.dataset_hash is None:
                 raise DatasetMissing(claim.n)
             trainer.run("train", claim, LiveProgress(context))
-        manifest = adapters.verify(target, version.base_fingerprint)
+        manifest = trained.verify(target, version.base_fingerprint, version.method)
         figures = training_figures(manifest)
         if version.state == "open":
-            store.versions.mark_trained(claim, manifest.files[adapters.WEIGHTS], figures)
+            store.versions.mark_trained(claim, trained.sha256_of(manifest), figures)
         curve = store.progress.curve(claim.n)
         if run_id:
             attempt(context, lambda: tracking.log_training(run_id, training_params(manifest), curve))
@@ -95,7 +95,7 @@ def train(
     with TemporaryDirectory() as aside:
         drawn = picture(plots.loss_curve(curve, Path(aside) / "loss_curve.png"), "Training loss")
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(manifest.files[adapters.WEIGHTS]),
+        data_version=dg.DataVersion(trained.sha256_of(manifest)),
         metadata={
             "version": claim.n,
             "loss_curve": dg.MetadataValue.md(drawn),

@@ -58,13 +58,14 @@ GATE_CHECKS = {
     "close_to_the_replies_of_people": "reference_overlap",
     "as_quick_as_what_serves_now": "latency",
     "small_enough": "adapter_size",
+    "can_be_swapped_in": "can_be_swapped_in",
     "better_on_the_golden_sets": "golden_loss_vs_champion",
     "not_worse_on_the_golden_sets": "golden_non_inferiority",
     "close_to_the_golden_replies": "golden_overlap",
     "the_judge_prefers_it": "judge_preference",
     "the_judge_does_not_mind": "judge_non_inferiority",
 }
-NOT_ASKED = "Not asked: there is no champion, golden set or judge to ask of"
+NOT_ASKED = "Not asked: there is no champion, golden set or judge to ask of, or no whole model to ask it"
 REPORT_CHECKS = [
     dg.AssetCheckSpec("candidate_is_better", asset=REPORT, description="The gate's verdict; to be rejected is normal"),
     *(

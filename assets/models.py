@@ -6,7 +6,7 @@ from assets.adapters import training_params
 from assets.mlflow_run import attempt, mlflow_run
 from assets.reports import evaluation_report
 from assets.step import POOL, folder, step
-from resources import adapters
+from resources import adapters, trained
 from resources.aliases import registry_tags
 from resources.registry import Registry
 from resources.report import PAGE, listed, read_evaluation
@@ -25,8 +25,9 @@ def registered_model(
 ) -> dg.MaterializeResult:
     """The registered version; a promoted one is champion from here on, and the engine follows by itself."""
     with step(context, store, settings) as claim, mlflow_run(context, store, settings, tracking, claim) as run_id:
-        version, target = store.versions.get(claim.n), folder(settings, "adapters", claim.n)
-        manifest = adapters.verify(target, version.base_fingerprint)
+        version = store.versions.get(claim.n)
+        target = trained.folder_of(settings.state_dir, claim.n, version.method)
+        manifest = trained.verify(target, version.base_fingerprint, version.method)
         page = folder(settings, "reports", claim.n) / PAGE
         if version.verdict is None:
             raise ValueError(f"Expected a verdict of v{claim.n}, found none: materialise evaluation_report first")
@@ -43,7 +44,7 @@ def registered_model(
         links = pages(context, tracking, run_id, number)
     verdict = version.verdict
     return dg.MaterializeResult(
-        data_version=dg.DataVersion(manifest.files[adapters.WEIGHTS]),
+        data_version=dg.DataVersion(trained.sha256_of(manifest)),
         metadata={
             "version": claim.n,
             "state": done.state,

@@ -1,6 +1,7 @@
 """The gate: a candidate is better on the new and not worse on the old, or it is not promoted."""
 
 import math
+from collections.abc import Sequence
 
 from core.gate_answers import answer_checks
 from core.gate_losses import Question, better, not_worse
@@ -33,6 +34,8 @@ def judge(evaluation: Evaluation, thresholds: GateThresholds) -> Verdict:
         *answer_checks(evaluation, thresholds),
         *measure_checks(evaluation, thresholds),
     )
+    if evaluation.whole_model:
+        checks = (*checks, _swapped_in(evaluation.version, [check.name for check in obstacles(checks)]))
     failed = tuple(check.sentence for check in obstacles(checks))
     reasons = failed or tuple(check.sentence for check in checks if check.role == "superiority" and check.passed)
     return Verdict(promoted=not failed, reasons=reasons, checks=checks, thresholds=thresholds)
@@ -83,6 +86,16 @@ def _artifact_sanity(evaluation: Evaluation) -> Check:
     detail = f" ({sanity.detail})" if sanity.detail else ""
     sentence = f"v{evaluation.version}: {found}{detail}"
     return Check(name="artifact_sanity", passed=not faults, statistic="inspection", n=1, sentence=sentence)
+
+
+def _swapped_in(version: int, failed: Sequence[str]) -> Check:
+    """A model of its own cannot be put beside others in one engine; whether to serve it is for a person to say."""
+    found = f"it failed {', '.join(failed)}" if failed else "it passed every other check"
+    sentence = (
+        f"v{version} is a whole model and is not swapped in by itself; {found}. To serve it, set BASE_MODEL to its "
+        f"folder, trained_models/v{version} in STATE_DIR, and start again"
+    )
+    return Check(name="can_be_swapped_in", passed=False, statistic="inspection", n=1, sentence=sentence)
 
 
 def _enough_evidence(evaluation: Evaluation, thresholds: GateThresholds) -> Check:

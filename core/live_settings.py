@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field, SecretStr, field_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from core.domain import Domain
 from core.recipe import Method, Recipe, StartFrom
@@ -41,6 +41,11 @@ class LiveSettings(Domain):
             expected = "an http or https address with a valid host, without spaces, of at most 2048 characters"
             raise ValueError(f"Expected {expected} for finetune_webhook_url")
         return url
+
+    @model_validator(mode="after")
+    def _makes_a_recipe(self) -> "LiveSettings":
+        Recipe(method=self.finetune_method, start_from=self.start_from)
+        return self
 
     def changed(self, partial: Mapping[str, Any]) -> "LiveSettings":
         """These settings with some replaced; a ValueError names each unknown key and each value out of range."""

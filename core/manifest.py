@@ -11,7 +11,7 @@ MANIFEST_NAME = "manifest.json"
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
-Kind = Literal["adapter", "dataset", "checkpoint"]
+Kind = Literal["adapter", "model", "dataset", "checkpoint"]
 
 
 class Manifest(Domain):

@@ -1,13 +1,13 @@
 """How a version is trained: every number that changes the result."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from core.canonical import fingerprint_of
 from core.domain import Domain
 
-Method = Literal["lora", "qlora"]
+Method = Literal["lora", "qlora", "full"]
 StartFrom = Literal["base", "champion"]
 Schedule = Literal["cosine", "constant"]
 
@@ -18,7 +18,8 @@ LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 class Recipe(Domain):
     method: Method = Field(
         default="lora",
-        description="What is trained: lora (an adapter) or qlora (an adapter on a base that is held in 4 bits)",
+        description="What is trained: lora (an adapter), qlora (an adapter on a base that is held in 4 bits) or full "
+        "(a whole model, which is put in use by hand with BASE_MODEL)",
     )
     rank: int = Field(default=16, ge=1, le=64, description="Rank of the LoRA adapter")
     alpha: int = Field(default=32, ge=1, le=1024, description="Scale of the LoRA adapter, usually twice the rank")
@@ -42,6 +43,17 @@ class Recipe(Domain):
         default=0.2, ge=0.0, lt=1.0, description="Share of general conversations mixed in against forgetting"
     )
     start_from: StartFrom = Field(default="base", description="What an adapter starts from: base or champion")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.method == "full" and self.start_from == "champion":
+            raise ValueError("Expected start_from base where the method is full, found champion: it is an adapter")
+        return self
+
+    @property
+    def makes_adapter(self) -> bool:
+        """Whether an adapter comes of it, and no model of its own."""
+        return self.method != "full"
 
     def fingerprint(self) -> str:
         """Equal for equal recipes, different when any number differs."""

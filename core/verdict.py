@@ -120,6 +120,8 @@ class Speed(Domain):
 class Evaluation(Domain):
     """All that was measured of a candidate; `champion` is the version it was compared with, None for the base.
 
+    `whole_model`: the candidate is a model of its own and no adapter.
+
     `golden` and `preferences` are None where no such set and no judge is configured; empty, they were not measured.
     """
 
@@ -129,6 +131,7 @@ class Evaluation(Domain):
     held_out: tuple[PairedLoss, ...]
     general: tuple[PairedLoss, ...]
     sanity: ArtifactSanity
+    whole_model: bool = False
     answers: tuple[Answered, ...] = ()
     secrets_told: int | None = None
     canaries: tuple[CanaryRank, ...] = ()

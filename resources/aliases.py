@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from resources import adapters
+from resources import adapters, trained
 from resources.champions import Champion
 from resources.registry import FOREIGN, Registry
 from resources.registry_names import tell_names
@@ -172,9 +172,11 @@ def _register_late(store: Store, registry: Registry, adapters_dir: Path) -> list
     late = [
         version.n
         for version in store.versions.history(limit=5)
-        if version.state in ("promoted", "rejected") and version.mlflow_version is None
+        if version.state in ("promoted", "rejected")
+        and version.mlflow_version is None
+        and _kept(_folder(adapters_dir, version).parent, version.n)
     ]
-    return [_register(store, registry, adapters_dir, n) for n in late if _kept(adapters_dir, n)]
+    return [_register(store, registry, adapters_dir, n) for n in late]
 
 
 def _register(store: Store, registry: Registry, adapters_dir: Path, n: int) -> str:
@@ -182,9 +184,16 @@ def _register(store: Store, registry: Registry, adapters_dir: Path, n: int) -> s
     version = store.versions.get(n)
     page = Path(version.report_path) if version.report_path else None
     report = page if page and page.is_file() else None
-    number = registry.register(n, adapters_dir / f"v{n}", version.mlflow_run_id, registry_tags(version), report)
+    number = registry.register(n, _folder(adapters_dir, version), version.mlflow_run_id, registry_tags(version), report)
     store.versions.set_registered(n, number)
     return f"v{n} registered late"
+
+
+def _folder(adapters_dir: Path, version: Version) -> Path:
+    """A whole model lies beside the folder of adapters, never in it."""
+    if version.method == "full":
+        return trained.folder_of(adapters_dir.parent, version.n, version.method)
+    return adapters_dir / f"v{version.n}"
 
 
 def registry_tags(version: Version) -> dict[str, str]:

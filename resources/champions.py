@@ -209,6 +209,11 @@ def _check_may_answer(connection: Connection, n: int, lineage: str, override: bo
         raise NotAllowed(f"Expected a version of the base that is served, found v{n} of another base")
     if row.adapter_sha256 is None or row.state not in ("promoted", "rejected"):
         raise NotAllowed(f"Expected a version that was trained and concluded, found v{n} in state {row.state}")
+    if row.method == "full":
+        raise NotAllowed(
+            f"Expected a version that is an adapter, found v{n}, which is a whole model: to serve it, set BASE_MODEL "
+            f"to trained_models/v{n} in STATE_DIR and start again"
+        )
     if row.state == "rejected" and not override:
         raise NotAllowed(f"Expected a version that passed its gate, found v{n} in state {row.state}: override it")
     return row

@@ -30,6 +30,8 @@ def conclude_version(
         raise NotAllowed(f"Expected a verdict of v{row.n} before it is concluded, found none: judge it first")
     verdict = Verdict.model_validate_json(row.verdict)
     promoted = verdict.promoted or override_reason is not None
+    if promoted and row.method == "full":
+        raise NotAllowed(f"Expected an adapter to promote, found that v{row.n} is a whole model: set BASE_MODEL to it")
     if promoted and compared_with is not ...:
         _check_compared(connection, row, compared_with)
     _end(

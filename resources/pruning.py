@@ -14,8 +14,10 @@ from resources.conversation_rows import CHUNK
 from resources.kept import LAST_VERSIONS, needed
 from resources.store import Store
 from resources.tables import events, outbox, progress, utc_now, versions
+from resources.trained import WHOLE_MODELS
 
 MOST_POINTS = 400
+LAST_WHOLE_MODELS = 2
 EVENTS_A_TURN = 5_000
 # some of what happened is looked up again, such as the keys of imports: the newest of each kind stay
 NEWEST_EVENTS = 200
@@ -25,14 +27,18 @@ _NUMBER = re.compile(r"v(\d+)")
 _LOG = re.compile(r"trainer-v(\d+)\.(log|err)")
 
 
-def prune_files(store: Store, state: Path, *, backups: int, logs: int) -> dict[str, int]:
-    """Remove what no version needs any more; how many of each kind, those of which there were any."""
+def prune_files(store: Store, state: Path, *, backups: int, logs: int, base: Path | None = None) -> dict[str, int]:
+    """Remove what no version needs any more; how many of each kind, those of which there were any.
+
+    `base` is the folder of the base that serves: it may be one that was trained here.
+    """
     unfinished = store.versions.unfinished()
     working = unfinished.n if unfinished else None
     found = {
         "datasets": _datasets(state / "datasets", needed(store)),
         "checkpoints": _all(_remove, (f for n, f in _folders(state / "checkpoints") if n != working)),
         "backups": _all(_remove, (f for _, f in _newest_first(state / "backups")[backups:])),
+        "trained_models": _all(_remove, _whole_models(state / WHOLE_MODELS, base, working)),
         "logs": _logs(state / "logs", logs, working),
         "left_over": _all(_remove, _left_over(state, working)),
     }
@@ -54,6 +60,13 @@ def _datasets(folder: Path, kept: set[int]) -> int:
     return _all(Path.unlink, (table for one in old for table in one.glob("*.parquet")))
 
 
+def _whole_models(folder: Path, base: Path | None, working: int | None) -> Iterator[Path]:
+    """Each is as large as a base, so few are kept: a person either sets BASE_MODEL to one or does not."""
+    for n, path in _newest_first(folder)[LAST_WHOLE_MODELS:]:
+        if n != working and (base is None or path.resolve() != base.resolve()):
+            yield path
+
+
 def _folders(parent: Path) -> Iterator[tuple[int, Path]]:
     for path in parent.glob("v*"):
         if (number := _NUMBER.fullmatch(path.name)) and path.is_dir():
@@ -73,8 +86,8 @@ def _logs(folder: Path, keep: int, working: int | None) -> int:
 def _left_over(state: Path, working: int | None) -> Iterator[Path]:
     """What a killed process was writing; what an unfinished version writes may take as long as it will."""
     before = time.time() - LEFT_OVER_SECONDS
-    for pattern in ("datasets/*.tmp-*", "adapters/*.tmp-*", "reports/*.tmp-*", "reports/*/*.tmp-*", "backups/*.tmp-*",
-                    "cache/*/*.tmp-*", "uploads/*/*.tmp-*"):  # fmt: skip
+    for pattern in ("datasets/*.tmp-*", "adapters/*.tmp-*", "trained_models/*.tmp-*", "reports/*.tmp-*",
+                    "reports/*/*.tmp-*", "backups/*.tmp-*", "cache/*/*.tmp-*", "uploads/*/*.tmp-*"):  # fmt: skip
         for path in state.glob(pattern):
             numbers = {named[1] for part in path.parts[-2:] if (named := _NUMBER.match(part))}
             if str(working) not in numbers and path.lstat().st_mtime < before:

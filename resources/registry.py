@@ -126,16 +126,16 @@ class MlflowRegistry(Registry):
         return str(version.version)
 
     def _logged_model(self, client: Any, n: int, adapter_dir: Path, run_id: str | None, tags: Mapping[str, str]) -> Any:
-        """The adapter's files as a LoggedModel; one left unfinished by a crash is removed first."""
+        """The version's files as a LoggedModel; one left unfinished by a crash is removed first."""
         experiment = client.get_run(run_id).info.experiment_id if run_id else self._experiment_id(client)
         for left in client.search_logged_models([experiment], filter_string=f"tags.`{VERSION_TAG}`='{n}'"):
             client.delete_logged_model(left.model_id)
         model = client.create_logged_model(
             experiment,
-            name=f"adapter-v{n}",
+            name=f"{'model' if tags.get('method') == 'full' else 'adapter'}-v{n}",
             source_run_id=run_id,
             tags={**tags, VERSION_TAG: str(n)},
-            model_type="lora-adapter",
+            model_type="whole-model" if tags.get("method") == "full" else "lora-adapter",
         )
         client.log_model_artifacts(model.model_id, str(adapter_dir))
         return client.finalize_logged_model(model.model_id, "READY")

@@ -135,7 +135,7 @@ class Settings(BaseSettings):
         gt=0,
         le=1,
         description="Peak learning rate; empty: by the size of the base, 0.001 up to half a billion parameters, 0.0005 "
-        "up to four, 0.0002 above",
+        "up to four, 0.0002 above, and a tenth of that for a whole model",
     )
     finetune_warmup_share: float = like(Recipe, "warmup_share")
     finetune_schedule: Schedule = like(Recipe, "schedule")
@@ -435,7 +435,7 @@ class Settings(BaseSettings):
         if any(rows):
             chosen["tokens_per_step"] = self.finetune_pack_tokens * (rows[0] or 1) * (rows[1] or 1)
         if chosen["learning_rate"] is None:
-            chosen["learning_rate"] = default_rate(base_parameters)
+            chosen["learning_rate"] = default_rate(base_parameters, live.finetune_method)
         chosen["targets"] = tuple(filter(None, self.finetune_lora_targets.split(","))) or ALL_LINEAR
         asked = {"method": live.finetune_method, "epochs": live.finetune_epochs, "start_from": live.start_from}
         return Recipe(**{**chosen, **asked})

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from core.manifest import MANIFEST_NAME, Manifest
-from resources import aliases, erasing, run_ends, webhooks
+from resources import aliases, base_model, erasing, run_ends, webhooks
 from resources.agent_memory import FILE_NAME, AgentMemory
 from resources.kept import LAST_VERSIONS, needed
 from resources.pruning import prune_files, prune_rows
@@ -79,7 +79,8 @@ def chores(
 
     def prune_all() -> dict[str, int]:
         kept = {"backups": settings.kept_champion_backups, "logs": settings.kept_trainer_logs}
-        files = prune_files(store, settings.state_dir, **kept)
+        base = base_model.resolve(settings.base_model, settings.models_dir)
+        files = prune_files(store, settings.state_dir, **kept, base=base)
         return files | prune_rows(store, settings.event_retention_days)
 
     async def prune_old() -> None:

@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from core.conversation import Conversation
 from core.recipe import Recipe
 from core.rendering import ChatTokenizer, Rendered, render
 from wrappers.lora_model import attach, load_adapter, load_base, load_tokenizer, pick_device, save_adapter
 from wrappers.lora_training import Checkpointing, LoraTraining, StepReport, TrainingResult
+from wrappers.whole_model import load_trainable, save_whole
 
 logger = logging.getLogger(__name__)
 
@@ -59,18 +61,31 @@ def train_adapter(
     on_step: Callable[[StepReport], None] = lambda report: None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> TrainedAdapter:
-    """Train and write the two files of the adapter into `folder`, going on from a checkpoint of the same origin."""
+    """Train and write the two files of the adapter into `folder`, going on from a checkpoint of the same origin.
+
+    Of a method that makes no adapter, the files of a whole model.
+    """
     tokenizer = load_tokenizer(job.base)
     conversations = render_fitting(job.conversations, tokenizer, job.recipe.max_length)
     replay = render_fitting(job.replay, tokenizer, job.recipe.max_length)
-    base = load_base(job.base, pick_device(), in_four_bits=job.recipe.method == "qlora")
-    model = load_adapter(base, job.start, trainable=True) if job.start else attach(base, job.recipe)
+    model = _trainable_model(job)
     training = LoraTraining(model, list(conversations.values()), list(replay.values()), job.recipe)
     _resume(training, checkpointing)
     result = training.run(checkpointing=checkpointing, on_step=on_step, interrupted=interrupted)
-    save_adapter(model, folder, job.base_name)
+    if job.recipe.makes_adapter:
+        save_adapter(model, folder, job.base_name)
+    else:
+        save_whole(model, folder, job.base)
     too_long = len(job.conversations) - len(conversations)
     return TrainedAdapter(result, trained=len(conversations), too_long=too_long, replay_pool=len(replay))
+
+
+def _trainable_model(job: AdapterJob) -> Any:
+    device = pick_device()
+    if not job.recipe.makes_adapter:
+        return load_trainable(job.base, device)
+    base = load_base(job.base, device, in_four_bits=job.recipe.method == "qlora")
+    return load_adapter(base, job.start, trainable=True) if job.start else attach(base, job.recipe)
 
 
 def render_fitting(

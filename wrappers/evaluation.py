@@ -16,7 +16,7 @@ from core.rendering import IGNORED, ChatTokenizer, Rendered
 from core.triggers import suspects
 from core.verdict import Speed
 from wrappers.adapter_job import render_fitting
-from wrappers.lora_model import WEIGHTS, load_base, load_tokenizer, pick_device
+from wrappers.lora_model import load_base, load_tokenizer, pick_device
 from wrappers.lora_scoring import BASE, AdapterScorer
 from wrappers.loss_cache import LossCache
 from wrappers.probing import CANDIDATE, CHAMPION, Asker, Probed, ask, canary_ranks, lifts, overlap, prompt_ids
@@ -39,6 +39,8 @@ MOST_GOLDEN = 200
 class EvaluationJob:
     """What to compare on what: `units` by held-out conversation, the champion as number and folder.
 
+    `whole_model`: the candidate's folder holds a model of its own and no adapter.
+
     `trained` is what the candidate was trained on, to be searched for triggers; `golden` is None where a person gave no
     set to measure with, and `prefer` where no judge is configured.
     """
@@ -52,6 +54,7 @@ class EvaluationJob:
     units: Mapping[str, str]
     general: Sequence[Conversation]
     recipe: Recipe
+    whole_model: bool = False
     probes: Sequence[Probe] = ()
     trained: Sequence[Conversation] = ()
     golden: Sequence[Conversation] | None = None
@@ -79,6 +82,7 @@ def evaluate_adapter(job: EvaluationJob) -> Evaluation:
         version=job.version,
         base_fingerprint=job.base_fingerprint,
         champion=job.champion[0] if job.champion else None,
+        whole_model=job.whole_model,
         held_out=_paired(scorer, chosen, job.units, with_champion=with_champion),
         general=_paired(scorer, _rendered(job.general, tokenizer, job.recipe), {}, with_champion=with_champion),
         sanity=_sanity(scorer),
@@ -129,7 +133,9 @@ def _speed(job: EvaluationJob, asker: Asker) -> Speed | None:
     if not job.probes:
         return None
     scorer, reference = asker.scorer, CHAMPION
-    if not asker.with_champion:
+    if not asker.with_champion and job.whole_model:
+        reference = BASE
+    elif not asker.with_champion:
         reference = PLAIN
         scorer.add_plain(PLAIN)
     seconds = scorer.seconds_a_token(
@@ -138,9 +144,15 @@ def _speed(job: EvaluationJob, asker: Asker) -> Speed | None:
     return Speed(
         candidate=tuple(seconds[CANDIDATE]),
         reference=tuple(seconds[reference]),
-        adapter_bytes=(job.candidate / WEIGHTS).stat().st_size,
-        base_bytes=sum(path.stat().st_size for path in job.base.glob("*.safetensors")),
+        # a whole model takes the place of the base
+        adapter_bytes=max(0, _bytes(job.candidate) - (_bytes(job.base) if job.whole_model else 0)),
+        base_bytes=_bytes(job.base),
     )
+
+
+def _bytes(folder: Path) -> int:
+    """Of the weights."""
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
 def refused(version: int, base_fingerprint: str, *, right_base: bool, reason: str) -> Evaluation:

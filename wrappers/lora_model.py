@@ -112,11 +112,13 @@ def differs(model: "PeftModel", before: Mapping[str, "torch.Tensor"]) -> bool:
 
 
 def autocast(model: Any) -> Any:
-    """Half-precision arithmetic where the base is in bf16: the adapter stays fp32 and is cast once a row."""
+    """Half-precision arithmetic where the base is in bf16, or is itself trained: what moves stays fp32, cast by row."""
     import torch
 
     weights = next(model.parameters())
-    return torch.autocast(weights.device.type, dtype=torch.bfloat16, enabled=weights.dtype == torch.bfloat16)
+    return torch.autocast(
+        weights.device.type, dtype=torch.bfloat16, enabled=weights.dtype == torch.bfloat16 or weights.requires_grad
+    )
 
 
 def token_losses(model: Any, batch: Batch) -> "torch.Tensor":

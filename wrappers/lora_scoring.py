@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.rendering import Rendered
 from wrappers.generation import Decoding, greedy
-from wrappers.lora_model import load_adapter, token_losses
+from wrappers.lora_model import CONFIG, load_adapter, load_base, token_losses
 from wrappers.loss_cache import LossCache
 from wrappers.packing import collate, pack
 from wrappers.row_workers import RowWorkers
@@ -44,7 +44,10 @@ def mean_losses(model: Any, conversations: Sequence[Rendered], row_tokens: int) 
 
 
 class AdapterScorer:
-    """A base with named adapters on it; `losses` answers for any of them, or for the base without any."""
+    """A base with named adapters on it; `losses` answers for any of them, or for the base without any.
+
+    What lies in a folder without an adapter is a whole model, kept in memory beside the base.
+    """
 
     def __init__(
         self, base: "PreTrainedModel", adapters: Mapping[str, Path], row_tokens: int, cache: LossCache | None = None
@@ -53,8 +56,12 @@ class AdapterScorer:
         self._adapters = adapters
         self._cache = cache
         self.model: Any = base
+        self._base = base
+        self._whole: dict[str, Any] = {}
         for name, folder in adapters.items():
-            if self.model is base:
+            if not (folder / CONFIG).is_file():
+                self._whole[name] = load_base(folder, base.device.type)
+            elif self.model is base:
                 self.model = load_adapter(base, folder, name)
             else:
                 self.model.load_adapter(folder, name, use_safetensors=True)
@@ -71,8 +78,8 @@ class AdapterScorer:
         """The greedy answer to each prompt under the adapter `name`, or under the plain base; special tokens show."""
 
         def measured() -> list[str]:
-            with self._under(name):
-                found = greedy(self.model, prompts, decoding)
+            with self._under(name) as model:
+                found = greedy(model, prompts, decoding)
             return [tokenizer.decode([token for token in ids if token not in decoding.stop]) for ids in found]
 
         if self._cache is None or not prompts:
@@ -92,9 +99,9 @@ class AdapterScorer:
         decoding = Decoding(steps, frozenset(), 0)
         for at in range(rounds + 1):
             for name in names:
-                with self._under(name):
+                with self._under(name) as model:
                     began = clock()
-                    greedy(self.model, [prompt], decoding)
+                    greedy(model, [prompt], decoding)
                     if at:  # the first round fills caches
                         found[name].append((clock() - began) / steps)
         return found
@@ -106,7 +113,10 @@ class AdapterScorer:
         self.model.add_adapter(name, LoraConfig(r=1, target_modules="all-linear", task_type="CAUSAL_LM"))
 
     def changed(self, name: str) -> bool:
-        """Whether the adapter does anything: some B matrix is not zero."""
+        """Whether the adapter does anything: some B matrix is not zero, or some weight of a whole model another."""
+        if name in self._whole:
+            base = {key.replace(".base_layer", ""): tensor for key, tensor in self._base.named_parameters()}
+            return any(not tensor.equal(base[key]) for key, tensor in self._whole[name].named_parameters())
         return any(
             bool(parameter.detach().any())
             for key, parameter in self.model.named_parameters()
@@ -114,14 +124,17 @@ class AdapterScorer:
         )
 
     def _measured(self, name: str, conversations: Sequence[Rendered]) -> list[float]:
-        with self._under(name):
-            return mean_losses(self.model, conversations, self._row_tokens)
+        with self._under(name) as model:
+            return mean_losses(model, conversations, self._row_tokens)
 
     @contextmanager
-    def _under(self, name: str) -> Iterator[None]:
+    def _under(self, name: str) -> Iterator[Any]:
+        if name in self._whole:
+            yield self._whole[name]
+            return
         if name != BASE:
             self.model.set_adapter(name)
         self.model.eval()
         plain = name == BASE and hasattr(self.model, "disable_adapter")
         with self.model.disable_adapter() if plain else nullcontext():
-            yield
+            yield self.model

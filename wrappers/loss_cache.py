@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from core.canonical import fingerprint_of
 from core.rendering import Rendered
-from wrappers.lora_model import WEIGHTS
 
 Kind = TypeVar("Kind", float, str)
 
@@ -53,7 +52,7 @@ class LossCache:
         return found
 
     def _key(self, adapter: Path | None, size: int, asked: Sequence[Any]) -> str:
-        weights = adapter and hashlib.sha256((adapter / WEIGHTS).read_bytes()).hexdigest()
+        weights = adapter and _sha256(adapter)
         return fingerprint_of([self._base_fingerprint, weights, size, asked, version("torch"), version("transformers")])
 
     def _write(self, path: Path, measured: Sequence[float | str]) -> None:
@@ -65,6 +64,16 @@ class LossCache:
         newest_last = sorted(self._folder.glob("*.json"), key=lambda kept: kept.stat().st_mtime)
         for old in newest_last[:-_KEPT]:
             old.unlink(missing_ok=True)
+
+
+def _sha256(adapter: Path) -> str:
+    """Of its weights, in one file or several."""
+    digest = hashlib.sha256()
+    for weights in sorted(adapter.glob("*.safetensors")):
+        with weights.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    return digest.hexdigest()
 
 
 def _read(path: Path, count: int, kind: type[Kind]) -> list[Kind] | None:

@@ -77,8 +77,9 @@ def packed_attention(
         answer, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **others)
         return answer, None
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    by_token = query[0].transpose(0, 1), key[0].transpose(0, 1), value[0].transpose(0, 1)
-    answer = _flash(*by_token, layout, scale) if query.is_cuda else _function().apply(*by_token, layout, scale)
+    # rotary embeddings of a base in fp32 leave query and key there, whatever autocast made of the rest
+    q, k, v = (states[0].transpose(0, 1).to(value.dtype) for states in (query, key, value))
+    answer = _flash(q, k, v, layout, scale) if query.is_cuda else _function().apply(q, k, v, layout, scale)
     return answer[None], None
 
 

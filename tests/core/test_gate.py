@@ -57,6 +57,20 @@ def test_better_on_the_new_and_not_worse_on_the_old_is_promoted() -> None:
     assert verdict.thresholds == LIMITS
 
 
+def test_a_whole_model_that_passes_everything_waits_for_a_person_and_the_reason_says_how() -> None:
+    verdict = judge(good().model_copy(update={"whole_model": True}), LIMITS)
+    assert not verdict.promoted
+    assert failed(verdict) == ["can_be_swapped_in"]
+    (reason,) = verdict.reasons
+    assert "it passed every other check" in reason
+    assert "BASE_MODEL" in reason
+
+
+def test_a_whole_model_that_fails_says_which_checks() -> None:
+    verdict = judge(evaluation(pairs(SAME), pairs(SAME, where="g")).model_copy(update={"whole_model": True}), LIMITS)
+    assert "it failed held_out_loss_vs_champion" in verdict.reasons[-1]
+
+
 def test_every_comparison_says_how_much_it_could_have_seen() -> None:
     for check in judge(good(), LIMITS).checks[2:5]:
         assert check.n == check.clusters == 40

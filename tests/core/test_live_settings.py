@@ -87,3 +87,8 @@ def test_a_webhook_address_that_nobody_could_reach_is_refused(url: str) -> None:
 )
 def test_a_webhook_address_may_be_any_real_one(url: str) -> None:
     assert LiveSettings().changed({"finetune_webhook_url": url}).public()["finetune_webhook_set"]
+
+
+def test_a_whole_model_cannot_go_on_from_a_champion() -> None:
+    with pytest.raises(ValidationError, match="start_from base"):
+        LiveSettings(start_from="champion").changed({"finetune_method": "full"})

@@ -35,3 +35,9 @@ def test_canonical_json_has_one_spelling() -> None:
     assert canonical_json({"b": [1.0, "안"], "a": None}) == '{"a":null,"b":[1.0,"안"]}'
     with pytest.raises(ValueError, match="Out of range"):
         canonical_json(float("nan"))
+
+
+def test_a_whole_model_starts_from_the_base() -> None:
+    assert not Recipe(method="full").makes_adapter
+    with pytest.raises(ValidationError, match="found champion"):
+        Recipe(method="full", start_from="champion")

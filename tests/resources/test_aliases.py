@@ -39,6 +39,18 @@ def registry() -> FakeRegistry:
     return registry
 
 
+def test_a_whole_model_that_was_concluded_without_the_registry_is_registered_from_its_own_folder(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    sqlite_store.settings.change({"finetune_method": "full"}, "a person")
+    registry = FakeRegistry()
+    make_version(sqlite_store, 1, promoted=False, registered=None)
+    assert aliases.reconcile(sqlite_store, registry, adapters_dir=tmp_path / "adapters") == []
+    (tmp_path / "trained_models" / "v1").mkdir(parents=True)
+    (tmp_path / "trained_models" / "v1" / "manifest.json").write_text("{}", encoding="utf-8")
+    assert aliases.reconcile(sqlite_store, registry, adapters_dir=tmp_path / "adapters") == ["v1 registered late"]
+
+
 def put_back_events(store: Store) -> list[str]:
     return [event.message for event in store.events.page(type="alias_put_back")]
 

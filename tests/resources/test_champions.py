@@ -189,3 +189,17 @@ def test_what_an_experiment_needs_cannot_be_archived_before_it_ends(store: Store
 
 def archived(store: Store) -> set[int]:
     return {version.n for version in store.versions.history() if version.archived_at is not None}
+
+
+def test_a_whole_model_is_put_in_use_by_hand_and_never_answers_as_an_adapter(store: Store) -> None:
+    store.settings.change({"finetune_method": "full"}, "a person")
+    claim = claimed(store, "a")
+    store.versions.mark_trained(claim, SHA, {})
+    store.versions.set_verdict(claim, verdict(promoted=True), "report.md")
+    with pytest.raises(NotAllowed, match="whole model"):
+        store.versions.conclude(claim, "1", override_reason="I like it")
+    store.versions.set_verdict(claim, verdict(promoted=False), "report.md")
+    assert store.versions.conclude(claim, "1").state == "rejected"
+    with pytest.raises(NotAllowed, match="BASE_MODEL to trained_models/v1"):
+        store.champion.promote(1, "I like it", by="a person", force=True)
+    assert store.champion.get().n is None

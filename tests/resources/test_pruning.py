@@ -55,6 +55,14 @@ def test_checkpoints_of_versions_that_are_finished_go(sqlite_store: Store, tmp_p
     assert left(tmp_path / "checkpoints") == {"v3", "notes"}
 
 
+def test_few_whole_models_are_kept_and_the_one_that_serves_always(sqlite_store: Store, tmp_path: Path) -> None:
+    versions(sqlite_store, 5)
+    files(tmp_path, *(f"trained_models/v{n}/model.safetensors" for n in range(1, 6)))
+    base = tmp_path / "trained_models" / "v2"
+    assert prune_files(sqlite_store, tmp_path, **KEEP, base=base) == {"trained_models": 2}
+    assert left(tmp_path / "trained_models") == {"v2", "v4", "v5"}
+
+
 def test_the_newest_copies_of_champions_stay_and_copies_of_resets_are_left_alone(
     sqlite_store: Store, tmp_path: Path
 ) -> None:

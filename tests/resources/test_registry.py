@@ -39,6 +39,14 @@ def test_a_version_is_registered_with_its_files_tags_and_report(
     assert sorted(stored) == ["adapter_config.json", "manifest.json"]
 
 
+def test_a_whole_model_is_registered_as_one(registry: MlflowRegistry, adapter: Path) -> None:
+    registry.register(3, adapter, None, {**TAGS, "method": "full"}, None)
+    client = mlflow_store.client(registry.tracking_uri)
+    experiment = client.get_experiment_by_name("finetuning_base").experiment_id
+    (model,) = client.search_logged_models([experiment])
+    assert (model.name, model.model_type) == ("model-v3", "whole-model")
+
+
 def test_registering_twice_gives_the_same_version(registry: MlflowRegistry, adapter: Path) -> None:
     first = registry.register(3, adapter, None, TAGS, None)
     assert registry.register(3, adapter, None, TAGS, None) == first

@@ -9,7 +9,7 @@ import sqlite3
 import sys
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,31 +36,65 @@ class Findings:
             self.faults.append(fault)
 
 
-def check(state: Path, *, all_claimed: bool = True) -> Findings:
-    """Judge the state at rest; with `all_claimed` no eligible conversation may still wait."""
-    found = Findings()
-    with closing(sqlite3.connect(f"file:{state / 'whetstone.db'}?mode=ro", uri=True)) as store:
+@dataclass(frozen=True)
+class Tables:
+    """The three tables that are judged, as the database holds them."""
+
+    conversations: dict[str, dict[str, Any]]
+    versions: dict[int, dict[str, Any]]
+    champions: list[dict[str, Any]]
+
+
+def sqlite_tables(path: Path) -> Tables:
+    """All of them in one transaction: they are of one moment."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=30)) as store:
         store.row_factory = sqlite3.Row
-        conversations = {row["id"]: dict(row) for row in store.execute(CONVERSATIONS)}
-        versions = {row["n"]: dict(row) for row in store.execute("SELECT * FROM versions ORDER BY n")}
-        champions = [dict(row) for row in store.execute("SELECT * FROM champions")]
-    _versions(found, versions, champions)
-    _claims(found, conversations, versions, all_claimed)
+        store.execute("BEGIN")
+        return tables_of(lambda query: [dict(row) for row in store.execute(query)])
+
+
+def tables_of(rows: Callable[[str], list[dict[str, Any]]]) -> Tables:
+    """What `rows` finds for each query."""
+    return Tables(
+        {row["id"]: row for row in rows(CONVERSATIONS)},
+        {row["n"]: row for row in rows("SELECT * FROM versions ORDER BY n")},
+        rows("SELECT * FROM champions"),
+    )
+
+
+def check(
+    state: Path, *, all_claimed: bool = True, tables: Tables | None = None, at_rest: bool = True, kept: int | None = None
+) -> Findings:
+    """Judge a state; with `all_claimed` no eligible conversation may still wait, with `at_rest` no version.
+
+    `kept` versions and the champions have their adapters, where older ones may be removed.
+    """
+    found = Findings()
+    tables = tables or sqlite_tables(state / "whetstone.db")
+    versions = tables.versions
+    _versions(found, versions, tables.champions, at_rest)
+    _claims(found, tables.conversations, versions, all_claimed)
+    champions = {row[name] for row in tables.champions for name in ("n", "previous")}
     for n, version in versions.items():
         if version["state"] in WITH_ADAPTER:
-            _dataset(found, state, n, conversations, versions)
-            _adapter(found, state, version)
+            _dataset(found, state, n, tables.conversations, versions)
+            if kept is None or n in champions or n > len(versions) - kept:
+                _adapter(found, state, version)
     for kind in ("datasets", "adapters", "checkpoints"):
         for folder in _finished_folders(state / kind):
             _manifest(found, folder)
     return found
 
 
-def _versions(found: Findings, versions: dict[int, dict[str, Any]], champions: list[dict[str, Any]]) -> None:
+def _versions(
+    found: Findings, versions: dict[int, dict[str, Any]], champions: list[dict[str, Any]], at_rest: bool
+) -> None:
     found.counts["versions"] = len(versions)
     found.demand(list(versions) == list(range(1, len(versions) + 1)), f"versions are numbered {list(versions)}")
+    at_work = [n for n, version in versions.items() if version["state"] not in FINISHED]
+    found.demand(len(at_work) <= 1, f"more than one version is at work: {at_work}")
     for n, version in versions.items():
-        found.demand(version["state"] in FINISHED, f"v{n} is still {version['state']}")
+        found.demand(not at_rest or version["state"] in FINISHED, f"v{n} is still {version['state']}")
         if version["state"] in WITH_ADAPTER:
             promoted = json.loads(version["verdict"] or "{}").get("promoted")
             found.demand(
@@ -165,11 +199,16 @@ def _finished_folders(parent: Path) -> Iterator[Path]:
 
 
 def _text(row: dict[str, Any]) -> tuple[str, str]:
-    return _normal(_last_user(json.loads(row["messages"]))), _normal(row["reply"])
+    return _normal(_last_user(_decoded(row["messages"]))), _normal(row["reply"])
 
 
 def _last_user(messages: list[dict[str, str]]) -> str:
     return next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
+
+
+def _decoded(value: Any) -> Any:
+    """PostgreSQL hands JSON over read, SQLite as text."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def _normal(text: str) -> str:

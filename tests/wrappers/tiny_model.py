@@ -11,7 +11,7 @@ TEMPLATE = (
 )
 
 
-def save_tiny_model(folder: Path) -> Path:
+def save_tiny_model(folder: Path, *, width: int = 64, layers: int = 2) -> Path:
     """Write the model and its tokenizer; equal every time."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -29,9 +29,9 @@ def save_tiny_model(folder: Path) -> Path:
     torch.manual_seed(7)
     config = LlamaConfig(
         vocab_size=len(fast),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=512,

@@ -1,0 +1,208 @@
+"""`make test-faults`: every fault on both databases, more than once, gone on with where it was broken off."""
+
+import argparse
+import json
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from queue import Empty, Queue
+
+import psycopg
+
+from deploy.postgres import missing, private_server
+from resources.settings import ROOT
+from tests.faults.base import prepared
+from tests.faults.catalogue import DATABASES, NAMED, Database, Fault, groups
+from tests.faults.lane import BATCH, ENDING, Lane
+from tests.faults.play import Outcome, Player
+
+HOME = ROOT / "var" / "faults"
+ROUNDS = 2
+MOST_VERSIONS = 12
+
+
+class Progress:
+    """One line a finished fault, on disk as soon as it is known."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._lock = path, threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def done(self) -> list[Outcome]:
+        if not self._path.exists():
+            return []
+        return [Outcome(**json.loads(line)) for line in self._path.read_text("utf-8").splitlines()]
+
+    def add(self, outcomes: list[Outcome]) -> None:
+        with self._lock, self._path.open("a", encoding="utf-8") as file:
+            for outcome in outcomes:
+                file.write(json.dumps(asdict(outcome), ensure_ascii=False) + "\n")
+                held = "held" if outcome.ok else "FAIL" if outcome.struck else "not reached"
+                _say(f"{held:11} {outcome.database:8} {outcome.seconds:4.0f} s  {outcome.fault}")
+                for fault in outcome.found[:5]:
+                    _say(f"       {fault}")
+
+
+def waiting(
+    done: list[Outcome], databases: list[Database], rounds: int, only: str
+) -> Iterator[tuple[Database, list[Fault]]]:
+    """Groups that are still to be played, round by round, database by database."""
+    passed = Counter((outcome.database, outcome.fault) for outcome in done)
+    for turn in range(rounds):
+        for database in databases:
+            left = [
+                fault
+                for fault in NAMED
+                if database in fault.databases and passed[database, fault.name] <= turn and only in fault.name
+            ]
+            for group in groups(left, seed=turn):
+                yield database, group
+
+
+class Lanes:
+    """Loops beside each other, each on one state after the other, until no group waits or the time is over."""
+
+    def __init__(self, progress: Progress, server: str, minutes: float) -> None:
+        self.queues: dict[Database, Queue[list[Fault]]] = {database: Queue() for database in DATABASES}
+        self._progress, self._server = progress, server
+        self._until = time.monotonic() + 60 * minutes
+
+    def run(self, lanes: int) -> None:
+        threads = [threading.Thread(target=self._play_all, args=(at,)) for at in range(lanes)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _play_all(self, lane: int) -> None:
+        """Half of the lanes begin with one database, half with the other."""
+        for database in (DATABASES[lane % 2], DATABASES[1 - lane % 2]):
+            made = 0
+            while not self.queues[database].empty() and not self._over():
+                self._play_one(f"{database}-{lane}-{made}", database)
+                made += 1
+
+    def _over(self) -> bool:
+        return ENDING.is_set() or time.monotonic() > self._until
+
+    def _play_one(self, name: str, database: Database) -> None:
+        url = _created(self._server, f"faults_{name.replace('-', '_')}") if database == "postgres" else ""
+        lane = Lane(_fresh(HOME / "states" / name), HOME / "models", url)
+        player = Player(lane, database)
+        try:
+            lane.start()
+            player.play([])  # a champion first, so that every point can be reached
+            self._play_versions(lane, player, self.queues[database])
+        except Exception as error:  # noqa: BLE001 - one broken state must not end the others
+            self._broken(lane, player, error)
+        finally:
+            lane.end()
+            if not (lane.state / "stuck.txt").exists():
+                shutil.rmtree(lane.state, ignore_errors=True)
+
+    def _play_versions(self, lane: Lane, player: Player, queue: "Queue[list[Fault]]") -> None:
+        for _ in range(MOST_VERSIONS):
+            if player.paused or lane.left() < 2 * BATCH or self._over():
+                break
+            try:
+                self._progress.add(player.play(queue.get_nowait()))
+            except Empty:
+                break
+        if not player.paused and not ENDING.is_set():
+            self._progress.add(player.rest())
+
+    def _broken(self, lane: Lane, player: Player, error: Exception) -> None:
+        if ENDING.is_set():
+            return
+        self._progress.add(player.unfinished())
+        (lane.state / "stuck.txt").write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
+        _say(f"{lane.state.name}: {type(error).__name__}: {str(error).splitlines()[0]}; kept in {lane.state}")
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """Faults by name: how often each struck, how often all held, the longest time to a decision."""
+    lines = [f"{'fault':72} {'struck':>6} {'held':>5} {'slowest':>8}"]
+    for fault in NAMED:
+        mine = [outcome for outcome in outcomes if outcome.fault == fault.name]
+        struck = [outcome for outcome in mine if outcome.struck]
+        slowest = max((outcome.seconds for outcome in struck), default=0.0)
+        lines.append(f"{fault.name:72} {len(struck):6} {sum(o.ok for o in mine):5} {slowest:6.0f} s")
+    struck = sum(outcome.struck for outcome in outcomes)
+    found = [fault for outcome in outcomes for fault in outcome.found]
+    by = Counter(outcome.database for outcome in outcomes if outcome.struck)
+    lines += [
+        "",
+        f"{struck} faults struck ({', '.join(f'{database} {n}' for database, n in by.items())}), "
+        f"{sum(outcome.ok for outcome in outcomes)} of them with everything held and the loop gone on by itself; "
+        f"{len(outcomes) - struck} were not reached",
+        f"{sum(outcome.facts for outcome in outcomes)} facts checked, {len(found)} violated",
+    ]
+    return "\n".join([*lines, *sorted(set(found))])
+
+
+def main() -> int:
+    """0 when every fault of every round struck and held."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--again", action="store_true", help="forget what was finished before")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each fault is injected on each database")
+    parser.add_argument("--lanes", type=int, default=3, help="loops beside each other")
+    parser.add_argument("--minutes", type=float, default=60, help="no new version is begun after so long")
+    parser.add_argument("--database", choices=DATABASES, help="one of the two alone")
+    parser.add_argument("--only", default="", help="faults whose name holds this")
+    parser.add_argument("--table", action="store_true", help="print what was found so far and end")
+    wanted = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ENDING.set())
+    progress = Progress(HOME / "progress.jsonl")
+    if wanted.again:
+        (HOME / "progress.jsonl").unlink(missing_ok=True)
+    if not wanted.table:
+        _run(wanted, progress)
+    outcomes = progress.done()
+    sys.stdout.write(table(outcomes) + "\n")
+    return 0 if outcomes and all(outcome.ok for outcome in outcomes) else 1
+
+
+def _run(wanted: argparse.Namespace, progress: Progress) -> None:
+    (HOME / "models").mkdir(parents=True, exist_ok=True)
+    prepared(HOME / "models")
+    databases: list[Database] = [wanted.database] if wanted.database else list(DATABASES)
+    with ExitStack() as stack:
+        server = ""
+        if "postgres" in databases:
+            if problem := missing():
+                raise SystemExit(problem)
+            server = stack.enter_context(private_server())
+        lanes = Lanes(progress, server, wanted.minutes)
+        for database, group in waiting(progress.done(), databases, wanted.rounds, wanted.only):
+            lanes.queues[database].put(group)
+        lanes.run(wanted.lanes)
+
+
+def _created(server: str, name: str) -> str:
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"{server}/{name}"
+
+
+def _fresh(state: Path) -> Path:
+    shutil.rmtree(state, ignore_errors=True)
+    state.parent.mkdir(parents=True, exist_ok=True)
+    return state
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Every fault by name: where it strikes, what it does, and which of them fit into one version."""
+
+import errno
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Database = Literal["sqlite", "postgres"]
+DATABASES: tuple[Database, ...] = ("sqlite", "postgres")
+TRAINER = "train.py"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`point` is where a process is struck with `action`; `then` names what the harness does as soon as it is.
+
+    `attempts` is how many tries of a version it may use up. `alone`: no other fault in the same version.
+    """
+
+    name: str
+    point: str
+    action: str = "kill"
+    then: str = ""
+    more: dict[str, Any] = field(default_factory=dict)
+    attempts: int = 1
+    alone: bool = False
+    databases: tuple[Database, ...] = DATABASES
+
+
+def _kill(name: str, point: str, attempts: int = 1, **more: Any) -> Fault:
+    return Fault(f"kill {name}", point, more=more, attempts=attempts)
+
+
+def _trainer(name: str, point: str, skip: int = 0) -> Fault:
+    return _kill(f"trainer {name}", point, process=TRAINER, skip=skip)
+
+
+# In the order in which a version comes to them.
+IN_ORDER: tuple[Fault, ...] = (
+    _kill("the sender before its conversations are committed", "capture_transaction.after", attempts=0),
+    _kill("the sender before they are acknowledged", "capture.after", attempts=0),
+    _kill("the daemon when its tick is created", "tick.TICK_CREATED", attempts=0),
+    _kill("the daemon when its tick is held", "tick.TICK_HELD", attempts=0),
+    _kill("the daemon before run ids are reserved", "tick.AUTOMATION_EVALUATIONS_ADDED", attempts=0),
+    _kill("the daemon when run ids are reserved", "tick.RUN_IDS_RESERVED", attempts=0),
+    _kill("the daemon when the run is created", "tick.RUN_CREATED", attempts=0),
+    _kill("the daemon when the run is queued", "tick.RUN_LAUNCHED", attempts=0),
+    _kill("the daemon before the run is launched", "launch.before", attempts=0),
+    _kill("the daemon after the run is launched", "launch.after"),
+    _kill("the worker before the claim", "claim.before", attempts=0),
+    _kill("the worker in the claim, before its commit", "claim_transaction.after", attempts=0),
+    _kill("the worker after the claim", "claim.after"),
+    _kill("the worker before a screened piece is stored", "screen.before"),
+    _kill("the worker after a screened piece is stored", "screen.after"),
+    _kill("the worker between writing the dataset and its rename", "dataset.rename.before"),
+    _kill("the worker after the dataset's rename", "dataset.rename.after"),
+    _kill("the worker after the dataset is noted", "set_dataset.after"),
+    _kill("the worker between opening the MLflow run and noting it", "open_run.after"),
+    _kill("the worker before the trainer is started", "trainer.before"),
+    _trainer("during training", "step.after", skip=3),
+    _trainer("between writing a checkpoint and its rename", "checkpoint_folder.rename.before"),
+    _trainer("after a checkpoint's rename", "checkpoint_folder.rename.after", skip=1),
+    _trainer("before the adapter is written", "save_adapter.before"),
+    _trainer("between writing the adapter and its rename", "adapter.rename.before"),
+    _trainer("between the adapter's rename and the end of its stage", "adapter.rename.after"),
+    _kill("the worker between the trained adapter and its mark", "mark_trained.before"),
+    _kill("the worker after the version is marked trained", "mark_trained.after"),
+    _trainer("before it evaluates", "evaluate.before"),
+    _trainer("between writing the evaluation and its rename", "report.rename.before"),
+    _kill("the worker before the verdict is stored", "set_verdict.before"),
+    _kill("the worker after the verdict is stored", "set_verdict.after"),
+    _kill("the worker between logged model and registered version", "logged_model.after"),
+    _kill("the worker between registered version and promotion", "register.after"),
+    _kill("the worker in the promotion, before its commit", "conclude_transaction.after"),
+    _kill("the worker after the promotion", "conclude.after", attempts=0),
+    _kill("the ingress between intending an alias and setting it", "intend_alias.after", attempts=0),
+    _kill("the ingress between setting an alias and noting it", "alias.after", attempts=0),
+    _kill("the ingress after the alias is noted", "confirm_alias.after", attempts=0),
+)
+FULL_DISK = {"errno": errno.ENOSPC}
+# Beyond a kill: each has a version to itself, as its end is waited for.
+ALONE: tuple[Fault, ...] = (
+    Fault("an old trainer wakes after its lease, in training", "step.after", "orphan", "wake_later"),
+    Fault("an old trainer wakes about to show a checkpoint", "checkpoint_folder.rename.before", "orphan", "wake_later"),
+    Fault("an old trainer wakes about to make room for its adapter", "adapter.remove.before", "orphan", "wake_later"),
+    Fault("an old trainer wakes about to show its adapter", "adapter.rename.before", "orphan", "wake_later"),
+    Fault("an old trainer wakes about to show its evaluation", "report.rename.before", "orphan", "wake_later"),
+    Fault("the same run is launched twice", "launch.before", "twice"),
+    Fault("a tick is doubled: a second run of the same version", "claim.after", "hold", "second_run"),
+    Fault("two daemons at once", "tick.TICK_CREATED", "hold", "second_daemon"),
+    Fault("the disk is full while a checkpoint is written", "checkpoint.before", "raise", more=FULL_DISK),
+    Fault("the disk is full while the adapter is written", "save_adapter.before", "raise", more=FULL_DISK),
+    Fault("the disk is full while the dataset is written", "dataset.rename.before", "raise", more=FULL_DISK),
+    Fault("the newest checkpoint is torn", "step.after", "hold", "tear_checkpoint", {"process": TRAINER, "skip": 6}),
+    Fault("MLflow is down from the claim on", "claim.after", "hold", "mlflow_away"),
+    Fault("MLflow is down from the verdict on", "set_verdict.after", "hold", "mlflow_away"),
+    Fault("the clock is set back an hour before the claim", "claim.before", "hold", "clock_back"),
+    Fault("the clock is set back an hour in training", "step.after", "hold", "clock_back", {"process": TRAINER}),
+    Fault("machine restart before the claim", "claim.before", "hold", "lose_power"),
+    Fault("machine restart after the claim", "claim.after", "hold", "lose_power"),
+    Fault("machine restart in training", "step.after", "hold", "lose_power", {"process": TRAINER, "skip": 3}),
+    Fault("machine restart after the adapter's rename", "adapter.rename.after", "hold", "lose_power"),
+    Fault("machine restart between registration and promotion", "register.after", "hold", "lose_power"),
+    Fault("machine restart after the promotion", "conclude.after", "hold", "lose_power"),
+    Fault("kill the code server in training", "step.after", "hold", "kill_code_server", {"process": TRAINER}),
+    Fault("kill the daemon in training", "step.after", "hold", "kill_daemon", {"process": TRAINER}),
+    Fault("random kills all along", "claim.after", "hold", "random_kills"),
+    Fault("another program locks the store", "claim.after", "hold", "lock_store", databases=("sqlite",)),
+    Fault("the database ends every connection", "step.after", "hold", "end_connections", databases=("postgres",)),
+)  # fmt: skip
+NAMED = (*IN_ORDER, *ALONE)
+MOST_FAULTS, MOST_ATTEMPTS = 3, 3
+
+
+def groups(faults: Sequence[Fault], seed: int) -> list[list[Fault]]:
+    """Faults by version: those of `ALONE` by themselves, others up to three in the order in which they strike.
+
+    No two strike at one point, and together they leave a version enough attempts.
+    """
+    place = {fault.name: at for at, fault in enumerate(IN_ORDER)}
+    drawn = random.Random(seed)
+    waiting = [fault for fault in faults if fault.name in place]
+    drawn.shuffle(waiting)
+    found = [[fault] for fault in faults if fault.name not in place]
+    while waiting:
+        group: list[Fault] = []
+        for fault in list(waiting):
+            fits = len(group) < MOST_FAULTS and sum(one.attempts for one in [*group, fault]) <= MOST_ATTEMPTS
+            if fits and fault.point not in {one.point for one in group}:
+                group.append(fault)
+                waiting.remove(fault)
+        found.append(sorted(group, key=lambda fault: place[fault.name]))
+    drawn.shuffle(found)
+    return found

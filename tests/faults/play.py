@@ -1,0 +1,162 @@
+"""One version after the other through one lane, each struck by some faults, and what became of them."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from resources.settings import ROOT
+from tests.faults.actions import Undo, act
+from tests.faults.catalogue import Fault
+from tests.faults.lane import Lane, Stuck
+
+CLAIM_SECONDS, DECIDE_SECONDS, SETTLE_SECONDS = 120.0, 300.0, 45.0
+SENDERS = ("capture_transaction.after", "capture.after")
+
+
+@dataclass
+class Outcome:
+    """What one fault came to; `ok` only when it struck, nothing was found, and the version after it was decided too."""
+
+    fault: str
+    database: str
+    struck: bool = False
+    version: int = 0
+    seconds: float = 0.0
+    decided: str = ""
+    went_on: bool = False
+    facts: int = 0
+    found: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return self.struck and bool(self.decided) and self.went_on and not self.found
+
+
+@dataclass
+class _Struck:
+    fault: Fault
+    outcome: Outcome
+    at: float
+    undo: Undo
+
+
+class Player:
+    """Plays versions on a lane; a fault is done when the version after its own is decided by itself."""
+
+    def __init__(self, lane: Lane, database: str) -> None:
+        self._lane, self._database = lane, database
+        self._waiting: list[Outcome] = []
+        self._seen = 0
+
+    def play(self, faults: Sequence[Fault]) -> list[Outcome]:
+        """A version with these faults; returns those of the version before, done by now. Stuck says what hangs."""
+        lane, outcomes = self._lane, [Outcome(fault.name, self._database) for fault in faults]
+        n = max(lane.tables().versions, default=0) + 1
+        before, self._waiting = self._waiting, outcomes
+        for path in lane.faults.glob("*.go"):
+            path.unlink()
+        for fault in faults:
+            lane.strike(fault.point, fault.action, **fault.more)
+        self._send(any(fault.point in SENDERS for fault in faults))
+        try:
+            self._until_decided(n, list(zip(faults, outcomes, strict=True)))
+        except Exception as error:
+            self._waiting = [*before, *outcomes]
+            for outcome in self._waiting:
+                outcome.found.append(f"{type(error).__name__}: {str(error).splitlines()[0]}")
+            raise
+        for outcome in before:
+            outcome.went_on = True
+        return before
+
+    def rest(self) -> list[Outcome]:
+        """One more version that nothing strikes: what was struck last is done then."""
+        last = self.play([])
+        self._waiting = []
+        return last
+
+    def unfinished(self) -> list[Outcome]:
+        return self._waiting
+
+    @property
+    def paused(self) -> bool:
+        """Two versions were rejected one after the other: the loop waits for a person, as it should."""
+        return self._lane.store.pause.get() is not None
+
+    def _send(self, by_sender: bool) -> None:
+        if not by_sender:
+            self._lane.send()
+            return
+        batch = self._lane.batch()
+        path = self._lane.faults / "batch.json"
+        path.write_text(json.dumps([one.model_dump(mode="json") for one in batch]), encoding="utf-8")
+        command = [sys.executable, "-m", "tests.faults.sender", str(path)]
+        environment = {**os.environ, **self._lane.environment}
+        for _ in range(3):
+            ended = subprocess.run(command, cwd=ROOT, env=environment, timeout=120, check=False)
+            if ended.returncode == 0:
+                break
+        assert ended.returncode == 0, "expected the sender to be acknowledged the third time at the latest"
+        self._lane.sent |= {one.id for one in batch}
+
+    def _until_decided(self, n: int, expected: list[tuple[Fault, Outcome]]) -> None:
+        lane, struck = self._lane, list[_Struck]()
+
+        def look() -> bool:
+            struck.extend(self._newly_struck(n, expected))
+            return lane.decided(n)
+
+        try:
+            lane.until(look, f"v{n} to be decided", DECIDE_SECONDS)
+            # the ingress comes to its points after the decision
+            late = [fault for fault, outcome in expected if not outcome.struck and "alias" in fault.point]
+            if late and lane.state_of(n) == "promoted":
+                lane.until(lambda: look() and all(o.struck for _, o in expected), "the ingress to be struck", 30)
+        finally:
+            for one in struck:
+                one.undo()
+        self._settled(n, struck)
+        for fault, outcome in expected:
+            if not outcome.struck:
+                lane.unstrike(fault.point)
+
+    def _newly_struck(self, n: int, expected: list[tuple[Fault, Outcome]]) -> list[_Struck]:
+        found = []
+        fired = self._lane.fired()
+        for line in fired[self._seen :]:
+            fault, outcome = next((f, o) for f, o in expected if f.point == line["point"])
+            outcome.struck, outcome.version = True, n
+            undo = act(self._lane, fault.then, line) if fault.then else _nothing
+            looked = self._lane.judge(at_rest=False, mlflow="mlflow" not in fault.then)
+            outcome.found += looked.faults
+            outcome.facts += looked.counts["facts checked"]
+            found.append(_Struck(fault, outcome, time.monotonic(), undo))
+        self._seen = len(fired)
+        return found
+
+    def _settled(self, n: int, struck: list[_Struck]) -> None:
+        """At rest, once the registry followed: what is still wrong then is wrong."""
+        lane, state = self._lane, self._lane.state_of(n)
+        decided_at, deadline = time.monotonic(), time.monotonic() + SETTLE_SECONDS
+        looked = lane.judge(at_rest=True)
+        while looked.faults and time.monotonic() < deadline:
+            lane.watch()
+            time.sleep(0.5)
+            looked = lane.judge(at_rest=True)
+        for one in struck:
+            one.outcome.decided = str(state)
+            one.outcome.seconds = decided_at - one.at
+            one.outcome.facts += looked.counts["facts checked"]
+            one.outcome.found += looked.faults
+            if state not in ("promoted", "rejected"):
+                one.outcome.found.append(f"v{n} ended as {state}")
+        if looked.faults and not struck:
+            raise Stuck(f"without a fault: {looked.faults}")
+
+
+def _nothing() -> None:
+    return

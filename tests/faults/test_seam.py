@@ -1,0 +1,96 @@
+"""The points at which processes are struck: all of them are there, and none of them without the harness."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.catalogue import ALONE, IN_ORDER, NAMED, groups
+
+SEAM = Path(__file__).parent / "seam"
+ROOT = SEAM.parents[2]
+
+pytestmark = pytest.mark.slow  # processes of their own, which import what they strike
+
+
+def python(code: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    path = os.pathsep.join([str(SEAM), str(ROOT)])
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_whatever_is_to_be_struck_is_still_there() -> None:
+    """A function that was renamed is an error at once: no fault may pass because nobody came to its point."""
+    code = (
+        "import importlib as i, sitecustomize as s; [i.import_module(m) for m in {*s.WRAPPED, s.TICKS, *s.CLOCKS}]"
+    )
+    ended = python(code, WHETSTONE_FAULTS="/nonexistent")
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_every_fault_strikes_at_a_point_that_the_seam_knows() -> None:
+    code = (
+        "import json, sitecustomize as s;"
+        "print(json.dumps([n for one in s.WRAPPED.values() for n in one.values()] + list(s.FOLDERS.values())))"
+    )
+    known = json.loads(python(code).stdout)
+    names = {fault.point.removesuffix(".before").removesuffix(".after") for fault in NAMED}
+    odd = {
+        name
+        for name in names
+        if name not in known
+        and name.removesuffix(".rename").removesuffix(".remove") not in known
+        and not name.startswith("tick.")
+    }
+    assert not odd
+
+
+def test_a_strike_is_carried_out_once_by_the_process_it_is_for(tmp_path: Path) -> None:
+    strike = tmp_path / "claim_transaction.before"
+    strike.write_text('{"action": "raise", "errno": 28, "skip": 1}', encoding="utf-8")
+    code = """
+import resources.claims as claims
+for attempt in range(4):
+    try:
+        claims.claim_version(None)
+    except TypeError:
+        print("called")
+    except OSError as error:
+        print(error.errno)
+"""
+    assert python(code, WHETSTONE_FAULTS=str(tmp_path)).stdout.split() == ["called", "28", "called", "called"]
+    assert not strike.exists()
+    assert json.loads((tmp_path / "fired.jsonl").read_text(encoding="utf-8"))["point"] == "claim_transaction.before"
+
+
+def test_without_the_harness_nothing_is_put_around_anything(tmp_path: Path) -> None:
+    code = (
+        "import os, shutil, resources.claims as c; print(hasattr(c.claim_version, '__wrapped__'), os.rename.__module__)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "WHETSTONE_FAULTS"}
+    assert "WHETSTONE_FAULTS" not in environment
+    assert python(code).stdout.split() == ["False", "posix"]
+
+
+def test_each_fault_is_played_once_and_no_version_is_struck_twice_at_one_point() -> None:
+    for seed in range(20):
+        found = groups(NAMED, seed)
+        assert sorted(fault.name for group in found for fault in group) == sorted(fault.name for fault in NAMED)
+        for group in found:
+            assert len({fault.point for fault in group}) == len(group)
+            assert sum(fault.attempts for fault in group) <= 3
+            assert len(group) == 1 or not any(fault in ALONE for fault in group)
+
+
+def test_names_are_unique() -> None:
+    assert len({fault.name for fault in NAMED}) == len(IN_ORDER) + len(ALONE)

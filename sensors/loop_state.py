@@ -14,6 +14,9 @@ from resources.triggers import Trigger
 from resources.version_rows import FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS
 from resources.versions import MAX_ATTEMPTS, Version
 
+# Dagster holds a sensor to its least interval by the wall clock: set back by an hour, it would not tick for one.
+# Far below zero there is none, and the daemon comes by every five seconds.
+AT_EVERY_TURN = -(10**9)
 # "Materialize" in Dagster's pages runs under this name
 AD_HOC_JOB = "__ASSET_JOB"
 OURS = frozenset({RETRAIN, AD_HOC_JOB})
@@ -84,7 +87,9 @@ def _unclaimed_backoff(runs: Sequence[RunRecord], failures: int, now: datetime) 
     if not failures or not runs or runs[0].end_time is None:
         return 0.0
     pause = min(FIRST_BACKOFF_SECONDS * 2.0 ** (failures - 1), LONGEST_BACKOFF_SECONDS)
-    return max(0.0, pause - (now.timestamp() - runs[0].end_time))
+    ago = now.timestamp() - runs[0].end_time
+    # an end that is still to come: the clock was set back since, and nobody knows how long ago it was
+    return max(0.0, pause - ago) if ago >= 0 else 0.0
 
 
 def failures_since_asked(store: Store, runs: Sequence[RunRecord]) -> int:
@@ -122,4 +127,5 @@ def _cancelled(store: Store, runs: Sequence[RunRecord], trigger: Trigger | None)
 def _since_finished(store: Store, now: datetime) -> float | None:
     last = store.versions.history(limit=1)
     finished = last[0].finished_at if last else None
-    return max(0.0, (now - finished).total_seconds()) if finished else None
+    # one that is still to come: the clock was set back since
+    return (now - finished).total_seconds() if finished and finished <= now else None

@@ -12,12 +12,12 @@ from resources.mlflow_store import MlflowUnavailable
 from resources.store import NotAllowed, Store, StoreUnavailable
 from resources.tracking import RunStatus, Tracking
 from resources.versions import MAX_ATTEMPTS, Version
-from sensors.loop_state import OURS, cancelled_at, failures_since_asked, runs_of
+from sensors.loop_state import AT_EVERY_TURN, OURS, cancelled_at, failures_since_asked, runs_of
 
 SECONDS_WITHOUT_PROCESS = 300.0
 
 
-@dg.sensor(minimum_interval_seconds=10, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(minimum_interval_seconds=AT_EVERY_TURN, default_status=dg.DefaultSensorStatus.RUNNING)
 def end_runs_without_a_process(
     context: dg.SensorEvaluationContext,
     store: dg.ResourceParam[Store],

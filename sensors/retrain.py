@@ -7,10 +7,10 @@ from assets.step import DEAD_BEAT_TAG, VERSION_TAG
 from core.scheduling import Skip, decide
 from resources.lease_watch import LeaseWatch
 from resources.store import Store, StoreUnavailable
-from sensors.loop_state import gather
+from sensors.loop_state import AT_EVERY_TURN, gather
 
 
-@dg.sensor(job=retrain, minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(job=retrain, minimum_interval_seconds=AT_EVERY_TURN, default_status=dg.DefaultSensorStatus.RUNNING)
 def retrain_at_batch_threshold(
     context: dg.SensorEvaluationContext, store: dg.ResourceParam[Store], lease_watch: dg.ResourceParam[LeaseWatch]
 ) -> dg.RunRequest | dg.SkipReason:

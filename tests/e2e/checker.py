@@ -63,7 +63,12 @@ def tables_of(rows: Callable[[str], list[dict[str, Any]]]) -> Tables:
 
 
 def check(
-    state: Path, *, all_claimed: bool = True, tables: Tables | None = None, at_rest: bool = True, kept: int | None = None
+    state: Path,
+    *,
+    all_claimed: bool = True,
+    tables: Tables | None = None,
+    at_rest: bool = True,
+    kept: int | None = None,
 ) -> Findings:
     """Judge a state; with `all_claimed` no eligible conversation may still wait, with `at_rest` no version.
 

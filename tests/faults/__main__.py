@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 from queue import Empty, Queue
@@ -86,47 +86,53 @@ class Lanes:
     def _play_all(self, lane: int) -> None:
         """Half of the lanes begin with one database, half with the other."""
         for database in (DATABASES[lane % 2], DATABASES[1 - lane % 2]):
-            made = 0
             while not self.queues[database].empty() and not self._over():
-                self._play_one(f"{database}-{lane}-{made}", database)
-                made += 1
+                self._play_one(f"{database}-{lane}", database)
 
     def _over(self) -> bool:
         return ENDING.is_set() or time.monotonic() > self._until
 
     def _play_one(self, name: str, database: Database) -> None:
-        url = _created(self._server, f"faults_{name.replace('-', '_')}") if database == "postgres" else ""
+        """Go on with the state of this name, or begin one; it is left as it is when the time is over."""
+        state = HOME / "states" / name
+        url = _database(self._server, f"faults_{name.replace('-', '_')}", state) if database == "postgres" else ""
         with self._making:  # Alembic migrates one store a process at a time
-            lane = Lane(_fresh(HOME / "states" / name), HOME / "models", url)
-        player = Player(lane, database)
+            lane = Lane(state, HOME / "models", url)
+        player = Player(lane, database, _say)
+        is_used_up = False
         try:
             lane.start()
-            player.play([])  # a champion first, so that every point can be reached
-            self._play_versions(lane, player, self.queues[database])
+            if not lane.tables().versions:
+                player.play([])  # a champion first, so that every point can be reached
+            is_used_up = self._play_versions(lane, player, self.queues[database])
         except Exception as error:  # noqa: BLE001 - one broken state must not end the others
             self._broken(lane, player, error)
         finally:
             lane.end()
-            if not (lane.state / "stuck.txt").exists():
-                shutil.rmtree(lane.state, ignore_errors=True)
+            if is_used_up:
+                shutil.rmtree(state, ignore_errors=True)
 
-    def _play_versions(self, lane: Lane, player: Player, queue: "Queue[list[Fault]]") -> None:
-        for _ in range(MOST_VERSIONS):
-            if player.paused or lane.left() < 2 * BATCH or self._over():
-                break
-            try:
+    def _play_versions(self, lane: Lane, player: Player, queue: "Queue[list[Fault]]") -> bool:
+        """Whether the state is used up; it is not when only the time is over."""
+        while not self._over():
+            if player.paused:
+                return True
+            if len(lane.tables().versions) > MOST_VERSIONS or lane.left() < 2 * BATCH or queue.empty():
+                self._progress.add(player.play([]))
+                return True
+            with suppress(Empty):
                 self._progress.add(player.play(queue.get_nowait()))
-            except Empty:
-                break
-        if not player.paused and not ENDING.is_set():
-            self._progress.add(player.rest())
+        return False
 
     def _broken(self, lane: Lane, player: Player, error: Exception) -> None:
         if ENDING.is_set():
             return
         self._progress.add(player.unfinished())
-        (lane.state / "stuck.txt").write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
-        _say(f"{lane.state.name}: {type(error).__name__}: {str(error).splitlines()[0]}; kept in {lane.state}")
+        kept = HOME / "stuck" / f"{lane.state.name}-{time.strftime('%H%M%S')}"
+        kept.parent.mkdir(exist_ok=True)
+        lane.state.rename(kept)
+        (kept / "stuck.txt").write_text(f"{type(error).__name__}: {error}", encoding="utf-8")
+        _say(f"{lane.state.name}: {type(error).__name__}: {str(error).splitlines()[0]}; kept in {kept}")
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -158,6 +164,7 @@ def main() -> int:
     parser.add_argument("--lanes", type=int, default=3, help="loops beside each other")
     parser.add_argument("--minutes", type=float, default=60, help="no new version is begun after so long")
     parser.add_argument("--database", choices=DATABASES, help="one of the two alone")
+    parser.add_argument("--server", default="", help="a PostgreSQL server to use; one of our own is started otherwise")
     parser.add_argument("--only", default="", help="faults whose name this pattern is found in")
     parser.add_argument("--table", action="store_true", help="print what was found so far and end")
     wanted = parser.parse_args()
@@ -178,8 +185,8 @@ def _run(wanted: argparse.Namespace, progress: Progress) -> None:
     prepared(HOME / "models")
     databases: list[Database] = [wanted.database] if wanted.database else list(DATABASES)
     with ExitStack() as stack:
-        server = ""
-        if "postgres" in databases:
+        server = wanted.server
+        if "postgres" in databases and not server:
             if problem := missing():
                 raise SystemExit(problem)
             server = stack.enter_context(private_server())
@@ -189,17 +196,16 @@ def _run(wanted: argparse.Namespace, progress: Progress) -> None:
         lanes.run(wanted.lanes)
 
 
-def _created(server: str, name: str) -> str:
+def _database(server: str, name: str, state: Path) -> str:
+    """The database of a state: a new one for a new state, or where the server is new."""
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        connection.execute(f"CREATE DATABASE {name}")
+        there = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
+        if not there:
+            shutil.rmtree(state, ignore_errors=True)
+        if not state.exists():
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            connection.execute(f"CREATE DATABASE {name}")
     return f"{server}/{name}"
-
-
-def _fresh(state: Path) -> Path:
-    shutil.rmtree(state, ignore_errors=True)
-    state.parent.mkdir(parents=True, exist_ok=True)
-    return state
 
 
 def _say(line: str) -> None:

@@ -43,7 +43,7 @@ LENIENT: dict[str, Any] = {
 }  # fmt: skip
 SMALL: dict[str, Any] = {
     "finetune_lora_rank": 4, "finetune_learning_rate": 5e-4, "finetune_pack_tokens": 256, "finetune_epochs": 2,
-    "per_device_train_batch_size": 1, "checkpoint_seconds": 0.05, "lease_seconds": 2, "finetune_batch_size": BATCH,
+    "per_device_train_batch_size": 1, "checkpoint_seconds": 0.2, "lease_seconds": 2, "finetune_batch_size": BATCH,
 }  # fmt: skip
 
 Found = TypeVar("Found")
@@ -56,12 +56,14 @@ class Stuck(AssertionError):
 
 
 class Lane:
-    """Dagster and the ingress's loops over one state folder; `mark` names every process of it."""
+    """Dagster and the ingress's loops over one state folder; `mark` names every process of it.
+
+    A state that was left, at whatever moment, is gone on with.
+    """
 
     def __init__(self, state: Path, models: Path, database_url: str = "", **chosen: Any) -> None:
-        state.mkdir(parents=True)
         self.state, self.faults = state, state / "faults"
-        self.faults.mkdir()
+        self.faults.mkdir(parents=True, exist_ok=True)
         fastapi, dagster, mlflow = free_ports(3)
         self.settings: Settings = read_settings(
             **{
@@ -72,8 +74,11 @@ class Lane:
         )  # fmt: skip
         self.url = database_url
         self.mark = f"faults-{os.getpid()}-{state.name}"
-        self.sent: set[str] = set()
-        self._texts = conversations()
+        self._note = state / "lane.json"
+        noted = json.loads(self._note.read_text("utf-8")) if self._note.exists() else {}
+        self.sent: set[str] = set(noted.get("sent", ()))
+        self._texts = conversations()[noted.get("taken", 0) :]
+        self._taken: int = noted.get("taken", 0)
         base = base_model.resolve(self.settings.base_model, models)
         self.store: Store = open_store(
             self.settings.database_url, live_defaults=self.settings.live(), lineage=base_model.fingerprint(base)
@@ -95,6 +100,13 @@ class Lane:
         }
 
     def start(self) -> None:
+        """Everything that runs; no strike of an earlier start waits for it."""
+        for left in self.faults.glob("*.*"):
+            if left.name not in ("fired.jsonl", "batch.json"):
+                left.unlink()
+        self._launch()
+
+    def _launch(self) -> None:
         logs = self.state / "logs"
         self._children = [
             Child(service, self.mark, logs / f"{service.name}.log", ROOT, lambda line: None)
@@ -120,7 +132,7 @@ class Lane:
         for child in self._children:
             if child.process is not None:
                 child.process.wait()
-        self.start()
+        self._launch()
 
     def end(self) -> None:
         for process in processes.marked(self.mark):
@@ -156,7 +168,13 @@ class Lane:
         taken, self._texts = self._texts[:many], self._texts[many:]
         if len(taken) < many:
             raise LookupError("Expected more conversations in the corpus, found none left: begin a new state")
+        self._taken += many
         return taken
+
+    def acknowledged(self, batch: list[Conversation]) -> None:
+        """They must never be gone from here on."""
+        self.sent |= {one.id for one in batch}
+        self._note.write_text(json.dumps({"sent": sorted(self.sent), "taken": self._taken}), encoding="utf-8")
 
     def left(self) -> int:
         return len(self._texts)
@@ -165,7 +183,7 @@ class Lane:
         """Capture a batch; it is acknowledged when this returns."""
         batch = self.batch(many)
         self.store.conversations.capture(batch)
-        self.sent |= {one.id for one in batch}
+        self.acknowledged(batch)
 
     def tables(self) -> Tables:
         return checker.read(self.state, self.url)

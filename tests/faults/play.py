@@ -5,10 +5,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 
 from resources.settings import ROOT
+from tests.e2e.checker import FINISHED
 from tests.faults.actions import Undo, act
 from tests.faults.catalogue import Fault
 from tests.faults.lane import Lane, Stuck
@@ -47,14 +48,17 @@ class _Struck:
 class Player:
     """Plays versions on a lane; a fault is done when the version after its own is decided by itself."""
 
-    def __init__(self, lane: Lane, database: str) -> None:
-        self._lane, self._database = lane, database
-        self._waiting: list[Outcome] = []
-        self._seen = 0
+    def __init__(self, lane: Lane, database: str, say: Callable[[str], None] = lambda line: None) -> None:
+        self._lane, self._database, self._say = lane, database, say
+        self._seen = len(lane.fired())
+        self._note = lane.state / "waiting.json"
+        kept = json.loads(self._note.read_text("utf-8")) if self._note.exists() else []
+        self._waiting = [Outcome(**one) for one in kept]
 
     def play(self, faults: Sequence[Fault]) -> list[Outcome]:
         """A version with these faults; returns those of the version before, done by now. Stuck says what hangs."""
         lane, outcomes = self._lane, [Outcome(fault.name, self._database) for fault in faults]
+        lane.until(self._nothing_at_work, "what was left to be decided", DECIDE_SECONDS)
         n = max(lane.tables().versions, default=0) + 1
         before, self._waiting = self._waiting, outcomes
         for path in lane.faults.glob("*.go"):
@@ -71,13 +75,12 @@ class Player:
             raise
         for outcome in before:
             outcome.went_on = True
+        self._note.write_text(json.dumps([asdict(one) for one in outcomes]), encoding="utf-8")
         return before
 
     def rest(self) -> list[Outcome]:
         """One more version that nothing strikes: what was struck last is done then."""
-        last = self.play([])
-        self._waiting = []
-        return last
+        return self.play([])
 
     def unfinished(self) -> list[Outcome]:
         return self._waiting
@@ -86,6 +89,10 @@ class Player:
     def paused(self) -> bool:
         """Two versions were rejected one after the other: the loop waits for a person, as it should."""
         return self._lane.store.pause.get() is not None
+
+    def _nothing_at_work(self) -> bool:
+        versions = self._lane.tables().versions.values()
+        return all(version["state"] in FINISHED for version in versions)
 
     def _send(self, by_sender: bool) -> None:
         if not by_sender:
@@ -101,7 +108,7 @@ class Player:
             if ended.returncode == 0:
                 break
         assert ended.returncode == 0, "expected the sender to be acknowledged the third time at the latest"
-        self._lane.sent |= {one.id for one in batch}
+        self._lane.acknowledged(batch)
 
     def _until_decided(self, n: int, expected: list[tuple[Fault, Outcome]]) -> None:
         lane, struck = self._lane, list[_Struck]()
@@ -130,6 +137,7 @@ class Player:
         for line in fired[self._seen :]:
             fault, outcome = next((f, o) for f, o in expected if f.point == line["point"])
             outcome.struck, outcome.version = True, n
+            self._say(f"struck      {self._database:8} v{n:<4} {fault.name}")
             undo = act(self._lane, fault.then, line) if fault.then else _nothing
             looked = self._lane.judge(at_rest=False, mlflow="mlflow" not in fault.then)
             outcome.found += looked.faults

@@ -31,9 +31,7 @@ def python(code: str, **environment: str) -> "subprocess.CompletedProcess[str]":
 
 def test_whatever_is_to_be_struck_is_still_there() -> None:
     """A function that was renamed is an error at once: no fault may pass because nobody came to its point."""
-    code = (
-        "import importlib as i, sitecustomize as s; [i.import_module(m) for m in {*s.WRAPPED, s.TICKS, *s.CLOCKS}]"
-    )
+    code = "import importlib as i, sitecustomize as s; [i.import_module(m) for m in {*s.WRAPPED, s.TICKS, *s.CLOCKS}]"
     ended = python(code, WHETSTONE_FAULTS="/nonexistent")
     assert ended.returncode == 0, ended.stderr
 

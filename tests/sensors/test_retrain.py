@@ -167,3 +167,18 @@ def test_without_a_store_the_tick_says_so(tower: Watchtower, monkeypatch: pytest
 
     monkeypatch.setattr(tower.store.conversations, "waiting", gone)
     assert tower.tick() == "the store does not answer: no such file"
+
+
+def test_a_clock_that_was_set_back_holds_nothing_up(tower: Watchtower) -> None:
+    """What ended in the future ended an unknown time ago: nobody waits until the clock has caught up."""
+    tower.store.settings.change({"finetune_min_interval_seconds": 60}, "a person")
+    tower.capture(0, 50)
+    tower.add_run(FAILURE, tags={VERSION_TAG: "1"})
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    assert gather(tower.instance, tower.store, tower.watch).backoff_seconds_left > 0
+    assert gather(tower.instance, tower.store, tower.watch, an_hour_ago).backoff_seconds_left == 0
+    claim = tower.store.versions.claim("run")
+    assert claim is not None
+    tower.store.versions.abandon(1, "for this test")
+    assert gather(tower.instance, tower.store, tower.watch).seconds_since_finished is not None
+    assert gather(tower.instance, tower.store, tower.watch, an_hour_ago).seconds_since_finished is None

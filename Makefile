@@ -1,7 +1,7 @@
 # Every target sets up first what it needs; what is set up already costs a second.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-fast bench lint fix backup restore export-data serve-yaml
+.PHONY: help setup demo up down test test-fast test-faults bench lint fix backup restore export-data serve-yaml
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUN := .venv/bin/python
@@ -31,6 +31,9 @@ test: dev lint ## Lint, types, unit tests on both databases, end to end
 
 test-fast: dev ## The tests without engine, daemon, PostgreSQL and slow ones
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 -m "$(FAST)"
+
+test-faults: dev ## Kills every process of the loop at every point, 200 times and more; broken off, it goes on where it was (AGAIN=1 begins anew)
+	$(RUN) -m tests.faults $(if $(AGAIN),--again)
 
 bench: dev ## Every figure, measured beside what one would use instead
 	$(RUN) -m bench

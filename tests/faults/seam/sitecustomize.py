@@ -100,9 +100,9 @@ def _act(name: str, wanted: dict[str, object]) -> None:
             time.sleep(0.02)
 
 
-def _around(function, name):  # type: ignore[no-untyped-def]
+def _around(function, name):
     @functools.wraps(function)
-    def struck(*arguments, **named):  # type: ignore[no-untyped-def]
+    def struck(*arguments, **named):
         if point(f"{name}.before") == "twice":
             function(*arguments, **named)
         result = function(*arguments, **named)
@@ -112,14 +112,14 @@ def _around(function, name):  # type: ignore[no-untyped-def]
     return struck
 
 
-def _wrap(module, functions):  # type: ignore[no-untyped-def]
+def _wrap(module, functions):
     for path, name in functions.items():
         owner_name, _, attribute = path.rpartition(".")
         owner = getattr(module, owner_name) if owner_name else module
         setattr(owner, attribute, _around(vars(owner)[attribute], name))
 
 
-def _ticks(module):  # type: ignore[no-untyped-def]
+def _ticks(module):
     """Dagster's own crash points, which it leaves to its tests."""
     module.check_for_debug_crash = lambda flags, key: point(f"tick.{key}")
 
@@ -132,13 +132,13 @@ def behind() -> float:
         return 0.0
 
 
-def _clock(module):  # type: ignore[no-untyped-def]
+def _clock(module):
     """The module's wall clock, set back; a steady clock is not moved, as in a machine."""
     from datetime import datetime, timedelta
 
     class Late(datetime):
         @classmethod
-        def now(cls, tz=None):  # type: ignore[no-untyped-def]
+        def now(cls, tz=None):
             return datetime.now(tz) - timedelta(seconds=behind())
 
     module.datetime = Late
@@ -147,13 +147,13 @@ def _clock(module):  # type: ignore[no-untyped-def]
 class _Loader(importlib.abc.Loader):
     """Loads as before, then puts the points around what was loaded."""
 
-    def __init__(self, inner, name):  # type: ignore[no-untyped-def]
+    def __init__(self, inner, name):
         self._inner, self._name = inner, name
 
-    def create_module(self, spec):  # type: ignore[no-untyped-def]
+    def create_module(self, spec):
         return self._inner.create_module(spec)
 
-    def exec_module(self, module):  # type: ignore[no-untyped-def]
+    def exec_module(self, module):
         self._inner.exec_module(module)
         if self._name == TICKS:
             _ticks(module)
@@ -163,7 +163,7 @@ class _Loader(importlib.abc.Loader):
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    def find_spec(self, fullname, path=None, target=None):  # type: ignore[no-untyped-def]
+    def find_spec(self, fullname, path=None, target=None):
         if fullname not in WRAPPED and fullname not in (TICKS, *CLOCKS):
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
@@ -175,7 +175,7 @@ class _Finder(importlib.abc.MetaPathFinder):
 def _renames() -> None:
     real = os.rename
 
-    def rename(source, target, **named):  # type: ignore[no-untyped-def]
+    def rename(source, target, **named):
         name = _shown_as(target)
         if name is not None:
             point(f"{name}.rename.before")
@@ -191,7 +191,7 @@ def _removals() -> None:
 
     real = shutil.rmtree
 
-    def rmtree(path, *arguments, **named):  # type: ignore[no-untyped-def]
+    def rmtree(path, *arguments, **named):
         name = _shown_as(path)
         if name is not None:
             point(f"{name}.remove.before")

@@ -1,4 +1,4 @@
-"""The trainer process: `python train.py --stage train|evaluate --version N --fence F`.
+"""The trainer process: `python train.py --stage train|evaluate|help --version N --fence F`.
 
 It joins the store (fence, progress, stop) with the wrapper (LoRA), and publishes `adapters/vN` or
 `reports/vN/evaluation.json`. Exit status: 0 done, 1 failed, 76 fenced out, 143 interrupted.
@@ -16,11 +16,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+from core.conversation import Conversation
 from core.gate import Evaluation
 from core.judging import Prefer
 from core.recipe import Recipe
-from resources import adapters, base_model, datasets, folders, trained
+from resources import adapters, base_model, datasets, folders, preferences, trained
 from resources.failures import DatasetUnusable, classify
 from resources.golden_sets import golden_conversations
 from resources.judge import Judge
@@ -30,12 +33,14 @@ from resources.reference_sets import GENERAL, REPLAY, read_probes, read_set
 from resources.settings import Settings, read_settings
 from resources.store import Store, open_store
 from resources.trainer import INTERRUPTED, ErrorClass
-from resources.trainer_guard import TrainerGuard, stop_at_once
+from resources.trainer_guard import TrainerGuard, end_as_a_failure, stop_at_once
 from resources.versions import Claim, Version
 from wrappers.adapter_job import AdapterJob, library_versions, train_adapter
 from wrappers.checkpoints import Checkpoints, Origin
 from wrappers.evaluation import EvaluationJob, evaluate_adapter, refused
 from wrappers.lora_training import Checkpointing, StepReport, TrainingImpossible, TrainingInterrupted
+from wrappers.ranks import join
+from wrappers.together import together
 
 logger = logging.getLogger("train")
 
@@ -62,8 +67,9 @@ class Work:
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
+    helps = arguments.stage == "help"
     if arguments.parent:
-        die_with_parent(arguments.parent)
+        die_with_parent(arguments.parent, signal.SIGKILL if helps else signal.SIGTERM)
     try:
         settings = read_settings()
         _log_to(settings, arguments.version)
@@ -80,6 +86,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> None:
     # hardly two packed rows are of one length: kernels kept for the last thousand shapes would only fill the memory
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the model is on disk; a look-up would only wait
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # nobody is told what is trained here
     base = base_model.resolve(settings.base_model, settings.models_dir)
     fingerprint = base_model.fingerprint(base)
     store = open_store(settings.database_url, live_defaults=settings.live(), lineage=fingerprint)
@@ -90,6 +97,8 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> None:
         if arguments.stage == "train":
             with TrainerGuard(store, claim) as guard:
                 train(work, guard)
+        elif arguments.stage == "help":
+            help_train(work)
         else:  # an evaluation is measured anew each time, so that a stop has nothing to wait for
             with TrainerGuard(store, claim, on_stop=stop_at_once) as guard:
                 evaluate(work, guard)
@@ -107,34 +116,40 @@ def train(work: Work, guard: TrainerGuard) -> None:
         return
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: guard.stop.set())
-    checkpoints = Checkpoints(
-        work.folder("checkpoints"),
-        publish=folders.publish,
-        check=folders.check,
-        hashes=folders.hashes,
-        keep=work.settings.checkpoint_keep,
-    )
+    checkpointing = _checkpointing(work, origin)
     for left_over in final.parent.glob(f"{final.name}.tmp-*"):
         shutil.rmtree(left_over, ignore_errors=True)
     staging = final.with_name(f"{final.name}.tmp-{work.claim.fence}")
     staging.mkdir(parents=True)
     try:
-        result = train_adapter(
-            _job(work, origin),
-            staging,
-            checkpointing=Checkpointing(checkpoints, origin, _checkpoint_seconds(work, origin)),
-            on_step=_Reporter(guard),
-            interrupted=guard.stop.is_set,
-        )
+        with together(_helper(work), _processes(work, origin), end_as_a_failure) as ranks:
+            result = train_adapter(
+                _job(work, origin),
+                staging,
+                checkpointing=checkpointing,
+                on_step=_Reporter(guard),
+                interrupted=guard.stop.is_set,
+                ranks=ranks,
+            )
         kind = trained.kind_of(origin.recipe.method)
         manifest = origin.manifest(kind, folders.hashes(staging), counts=result.counts(), details=result.details())
         guard.demand_hold()
         shutil.rmtree(final, ignore_errors=True)  # damaged, or of another dataset: nobody serves an open version
         trained.publish(staging, final, manifest)
-        checkpoints.clear()
+        checkpointing.checkpoints.clear()
         logger.info("v%d is trained: %s", work.claim.n, result.result)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def help_train(work: Work) -> None:
+    """Compute a share of the rows of a training that another process leads; nothing is written here."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # whoever leads says when to stop, and takes this process with it
+    origin = _origin(work, _dataset_hash(work))
+    with TemporaryDirectory() as nothing_is_kept:
+        train_adapter(
+            _job(work, origin), Path(nothing_is_kept), checkpointing=_checkpointing(work, origin), ranks=join()
+        )
 
 
 def evaluate(work: Work, guard: TrainerGuard) -> None:
@@ -201,10 +216,28 @@ def _is_done(final: Path, work: Work, origin: Origin) -> bool:
         return False
 
 
-def _checkpoint_seconds(work: Work, origin: Origin) -> float:
+def _checkpointing(work: Work, origin: Origin) -> Checkpointing:
     """A state of a whole model is three times its size in fp32, which takes seconds to write."""
     seconds = work.settings.checkpoint_seconds
-    return seconds if origin.recipe.makes_adapter else max(seconds, WHOLE_MODEL_CHECKPOINT_SECONDS)
+    checkpoints = Checkpoints(
+        work.folder("checkpoints"),
+        publish=folders.publish,
+        check=folders.check,
+        hashes=folders.hashes,
+        keep=work.settings.checkpoint_keep,
+    )
+    least = 0.0 if origin.recipe.makes_adapter else WHOLE_MODEL_CHECKPOINT_SECONDS
+    return Checkpointing(checkpoints, origin, max(seconds, least))
+
+
+def _processes(work: Work, origin: Origin) -> int:
+    """Preferences are learned by TRL in one process."""
+    return 1 if origin.recipe.method in ("dpo", "kto") else work.settings.finetune_processes
+
+
+def _helper(work: Work) -> list[str]:
+    named = ["--version", str(work.claim.n), "--fence", str(work.claim.fence), "--parent", str(os.getpid())]
+    return [sys.executable, str(Path(__file__).resolve()), "--stage", "help", *named]
 
 
 def _dataset_hash(work: Work) -> str:
@@ -221,8 +254,8 @@ def _dataset_hash(work: Work) -> str:
 
 def _origin(work: Work, dataset_hash: str) -> Origin:
     """What this training belongs to; a version keeps the live settings of its claim, whatever was changed since."""
-    names = ("finetune_method", "finetune_epochs", "start_from")
-    kept = {name: work.version.settings[name] for name in names if name in work.version.settings}
+    kept = {name: work.version.settings[name] for name in ("finetune_epochs", "start_from")}
+    kept["finetune_method"] = work.version.method
     recipe = work.settings.recipe(work.settings.live().changed(kept), base_model.parameters(work.base))
     parent = work.version.parent if recipe.start_from == "champion" else None
     return Origin(work.claim.n, work.fingerprint, dataset_hash, recipe, parent, library_versions(recipe))
@@ -234,13 +267,33 @@ def _job(work: Work, origin: Origin) -> AdapterJob:
     It has learned neither this version's nor those of versions that were rejected since.
     """
     conversations = datasets.read_train(work.folder("datasets"))
+    said = _preferences(work, origin.recipe, conversations)
     replay = read_set(REPLAY)
     start = _start(work, origin)
     if start:
         own = work.store.versions.ids_since(work.claim.n, origin.parent or 0)
         replay += [conversation for conversation in conversations if conversation.id not in own]
         conversations = [conversation for conversation in conversations if conversation.id in own]
-    return AdapterJob(work.base, work.base.name, conversations, replay, origin.recipe, start)
+    recipe = origin.recipe
+    needed = recipe.patience or recipe.rate_factors
+    validation = datasets.read_side(work.folder("datasets"), "validation") if needed else []
+    return AdapterJob(work.base, work.base.name, conversations, replay, recipe, start, said, validation)
+
+
+def _preferences(work: Work, recipe: Recipe, conversations: Sequence[Conversation]) -> list[dict[str, Any]]:
+    """What people corrected or rated, where the method asks for it and there is enough of it."""
+    if recipe.method not in ("dpo", "kto"):
+        return []
+    found = (preferences.corrections if recipe.method == "dpo" else preferences.ratings)(work.store, conversations)
+    settings = work.settings
+    least = preferences.Least(
+        settings.finetune_min_corrections, settings.finetune_min_ratings, settings.finetune_min_blamed
+    )
+    why_not = preferences.too_few(recipe.method, found, least)
+    if why_not is None:
+        return found
+    work.store.events.add("preferences_too_few", f"v{work.claim.n}, {recipe.method}: {why_not}", work.claim.n)
+    return []
 
 
 def _start(work: Work, origin: Origin) -> Path | None:
@@ -303,7 +356,7 @@ def _class_of(error: BaseException) -> ErrorClass:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train or evaluate one version.")
-    parser.add_argument("--stage", choices=["train", "evaluate"], required=True)
+    parser.add_argument("--stage", choices=["train", "evaluate", "help"], required=True)
     parser.add_argument("--version", type=int, required=True)
     parser.add_argument("--fence", type=int, required=True, help="the claim under which it works")
     parser.add_argument("--parent", type=int, help="the process whose end ends this one")

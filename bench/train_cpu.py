@@ -1,9 +1,9 @@
 """LoRA training on the CPU: useful tokens a second beside HF Trainer + PEFT and beside the machine's own limit.
 
-Every contender trains one epoch of the same conversations in a process of its own, in turns. Useful tokens are context
-and labels, without padding; the first steps of each are warm-up and not counted. The limit is the bf16 matrix rate of
-this machine in the same run, at 4N operations a token. Losses are compared with a Trainer that was given our order and
-our learning rates.
+Every contender trains on the same conversations in a process of its own, in turns: one epoch, or what those with
+defaults manage in 20 seconds. Useful tokens are context and labels, without padding; the first steps of each are
+warm-up and not counted. The limit is the bf16 matrix rate of this machine in the same run, at 4N operations a token.
+Losses are compared with a Trainer that was given our order and our learning rates.
 """
 
 import json
@@ -67,10 +67,6 @@ def figures(measured: dict[str, list[dict[str, float]]]) -> list[Figure]:
         Figure("useful of computed tokens", measured["ours"][0]["linear"], target=Target(at_least=0.97)),
         Figure("the same in attention", measured["ours"][0]["attention"]),
         Figure("loss of unseen after it", ours, "nats", same, "Trainer in our order", EQUAL_LOSS),
-        *(
-            Figure("loss of unseen after it", ours, "nats", _mean(measured[name], "loss"), PEERS[name])
-            for name in PEERS
-        ),
         *(Figure(f"seconds to import and load: {name}", _mean(measured[name], "start"), "s") for name in CONTENDERS),
     ]
 
@@ -195,7 +191,7 @@ def _theirs(kind: str) -> Callable[[], dict[str, float]]:
         trained = read("trained")
         order = [[at for row in step.rows for at in row] for step in steps(trained)] if kind == "same order" else None
         measured = peer(_base(), trained, RECIPE, kind, WORK / "theirs", order, WARM_STEPS)
-        return {**measured, "loss": scored(WORK / "theirs")}
+        return {**measured, "loss": scored(WORK / "theirs")} if order else measured
 
     return measure
 

@@ -13,6 +13,9 @@ from core.recipe import ALL_LINEAR, Recipe
 from core.rendering import Rendered
 from wrappers.plan import learning_rate
 
+# A slow one is stopped after that many seconds of counted steps; its batches come in random order, so these are fair.
+ENOUGH_SECONDS = 20.0
+
 # About as many conversations as a step of ours holds.
 BEST_BATCH = 16
 
@@ -60,8 +63,11 @@ def peer(
             return super().__call__(features, return_tensors)
 
     class Clock(TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, *_: Any, **__: Any) -> None:
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             ends.append(time.monotonic())
+            counted_from = ends[min(warm_steps, len(ends)) - 1]
+            if kind in ("fp32", "bf16") and ends[-1] - counted_from >= ENOUGH_SECONDS:
+                control.should_training_stop = True
 
     class InOrder(Trainer):  # type: ignore[misc]
         def get_train_dataloader(self) -> Any:

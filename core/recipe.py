@@ -7,19 +7,23 @@ from pydantic import Field, model_validator
 from core.canonical import fingerprint_of
 from core.domain import Domain
 
-Method = Literal["lora", "qlora", "full"]
+Method = Literal["lora", "qlora", "full", "dpo", "kto"]
 StartFrom = Literal["base", "champion"]
 Schedule = Literal["cosine", "constant"]
 
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+RateFactor = Annotated[float, Field(gt=0.0, le=100.0, allow_inf_nan=False)]
 LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 
 
 class Recipe(Domain):
+    """Of dpo and kto all but the preferences is of the training before them, which is that of lora."""
+
     method: Method = Field(
         default="lora",
-        description="What is trained: lora (an adapter), qlora (an adapter on a base that is held in 4 bits) or full "
-        "(a whole model, which is put in use by hand with BASE_MODEL)",
+        description="What is trained: lora (an adapter), qlora (an adapter on a base that is held in 4 bits), full (a "
+        "whole model, which is put in use by hand with BASE_MODEL), dpo or kto (an adapter, then what people corrected "
+        "or rated)",
     )
     rank: int = Field(default=16, ge=1, le=64, description="Rank of the LoRA adapter")
     alpha: int = Field(default=32, ge=1, le=1024, description="Scale of the LoRA adapter, usually twice the rank")
@@ -43,6 +47,26 @@ class Recipe(Domain):
         default=0.2, ge=0.0, lt=1.0, description="Share of general conversations mixed in against forgetting"
     )
     start_from: StartFrom = Field(default="base", description="What an adapter starts from: base or champion")
+    patience: int = Field(
+        default=0,
+        ge=0,
+        le=20,
+        description="Epochs without a better validation loss after which training stops, and takes the best weights; "
+        "0: it trains to the end",
+    )
+    rate_factors: tuple[RateFactor, ...] = Field(
+        default=(),
+        max_length=8,
+        description="Multiples of the learning rate that are tried on a part of the conversations first; the one with "
+        "the least validation loss is trained with",
+    )
+    preference_rate: float = Field(
+        default=1e-5, gt=0.0, le=1.0, allow_inf_nan=False, description="Peak learning rate on preferences (dpo, kto)"
+    )
+    preference_beta: float = Field(
+        default=0.1, gt=0.0, le=10.0, description="How strongly preferences hold to the adapter before them (dpo, kto)"
+    )
+    preference_epochs: int = Field(default=1, ge=1, le=20, description="Passes over the preferences (dpo, kto)")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

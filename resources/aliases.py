@@ -137,9 +137,11 @@ def stage_of(store: Store, stage: str) -> int | None:
 
 
 def candidate(store: Store, champion: Champion) -> int | None:
-    """The newest version that is registered and may still become champion."""
+    """The newest version that is registered and may still become champion, which no whole model may."""
     version = next(iter(store.versions.history(limit=1)), None)
     if version is None or version.n == champion.n or version.n < (champion.n or 0) or version.archived_at is not None:
+        return None
+    if version.method == "full":
         return None
     awaits = version.state == "trained" and (version.verdict is None or version.verdict.promoted)
     return version.n if awaits or version.n == store.experiments.staged() else None

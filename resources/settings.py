@@ -146,11 +146,37 @@ class Settings(BaseSettings):
     finetune_max_length: int = like(Recipe, "max_length")
     finetune_replay_share: float = like(Recipe, "replay_share")
     finetune_seed: int = like(Recipe, "seed")
+    finetune_patience: int = like(Recipe, "patience")
+    finetune_rate_factors: str = Field(
+        default="",
+        pattern=r"^([0-9]+(\.[0-9]+)?(,[0-9]+(\.[0-9]+)?)*)?$",
+        description="Multiples of the learning rate, with commas between, that are tried on a quarter of the "
+        "conversations first (0.3,1,2, say); the one with the least validation loss is trained with; empty: none",
+    )
+    finetune_preference_rate: float = like(Recipe, "preference_rate")
+    finetune_preference_beta: float = like(Recipe, "preference_beta")
+    finetune_preference_epochs: int = like(Recipe, "preference_epochs")
+    finetune_min_corrections: int = Field(
+        default=20, ge=1, le=100_000, description="Corrected replies below which dpo trains as lora does"
+    )
+    finetune_min_ratings: int = Field(
+        default=500, ge=2, le=1_000_000, description="Rated replies below which kto trains as lora does"
+    )
+    finetune_min_blamed: int = Field(
+        default=100, ge=1, le=1_000_000, description="Blamed replies among them below which kto trains as lora does"
+    )
     per_device_train_batch_size: int | None = Field(
         default=None, ge=1, le=1024, description="Packed rows in memory at once; empty: FINETUNE_TOKENS_PER_STEP counts"
     )
     gradient_accumulation_steps: int | None = Field(
         default=None, ge=1, le=1024, description="Batches summed for one step; empty: FINETUNE_TOKENS_PER_STEP counts"
+    )
+    finetune_processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that train one version together (its preferences one alone), each on a GPU of its own, "
+        "or with its share of the cores where there is none; a step should hold as many packed rows",
     )
     checkpoint_seconds: float = Field(default=15, gt=0, le=3600, description="Seconds between two training checkpoints")
     checkpoint_keep: int = Field(
@@ -437,6 +463,7 @@ class Settings(BaseSettings):
         if chosen["learning_rate"] is None:
             chosen["learning_rate"] = default_rate(base_parameters, live.finetune_method)
         chosen["targets"] = tuple(filter(None, self.finetune_lora_targets.split(","))) or ALL_LINEAR
+        chosen["rate_factors"] = tuple(map(float, filter(None, self.finetune_rate_factors.split(","))))
         asked = {"method": live.finetune_method, "epochs": live.finetune_epochs, "start_from": live.start_from}
         return Recipe(**{**chosen, **asked})
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from core.manifest import MANIFEST_NAME, Manifest
 from core.verdict import ArtifactSanity, Evaluation, Verdict, reference_name
-from resources import folders
+from resources import folders, trained
 from resources.report import EVALUATION, Made, Story, read_evaluation
 from resources.store import Store
 from resources.store_errors import NotFound
@@ -66,7 +66,7 @@ def made(store: Store, state_dir: Path, version: Version) -> Made:
 def keep_manifest(state_dir: Path, n: int) -> None:
     """Put the adapter's manifest beside the report; where it does not read, the report says nothing of the recipe."""
     try:
-        manifest = folders.read_manifest(state_dir / "adapters" / f"v{n}")
+        manifest = folders.read_manifest(trained.found(state_dir, n))
     except folders.FolderRefused as refused:
         log.warning("the recipe of v%d is not known: %s", n, refused)
         return
@@ -74,7 +74,7 @@ def keep_manifest(state_dir: Path, n: int) -> None:
 
 
 def _recipe(state_dir: Path, n: int) -> dict[str, Any]:
-    for path in (state_dir / "reports" / f"v{n}" / ADAPTER, state_dir / "adapters" / f"v{n}" / MANIFEST_NAME):
+    for path in (state_dir / "reports" / f"v{n}" / ADAPTER, trained.found(state_dir, n) / MANIFEST_NAME):
         try:
             return Manifest.from_json(path.read_bytes()).recipe
         except (OSError, ValueError):

@@ -14,6 +14,12 @@ def folder_of(state: Path, n: int, method: str) -> Path:
     return state / (WHOLE_MODELS if method == "full" else ADAPTERS) / f"v{n}"
 
 
+def found(state: Path, n: int) -> Path:
+    """The same where the method is not at hand: the whole model where there is one."""
+    whole = folder_of(state, n, "full")
+    return whole if whole.is_dir() else folder_of(state, n, "lora")
+
+
 def kind_of(method: Method) -> Kind:
     return "model" if method == "full" else "adapter"
 

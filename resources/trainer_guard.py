@@ -20,6 +20,11 @@ def end_at_once() -> None:
     os._exit(FENCED_OUT)
 
 
+def end_as_a_failure() -> None:
+    """End this process when one that it trains together with has failed; that one has said why."""
+    os._exit(1)
+
+
 def stop_at_once() -> None:
     """End a stage that has nothing to save: what it writes it writes whole, or not at all."""
     os._exit(INTERRUPTED)

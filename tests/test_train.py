@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from core.conversation import Conversation
 from core.gate import Evaluation
 from core.live_settings import LiveSettings
 from core.manifest import Manifest
-from resources import adapters, base_model, datasets
+from core.recipe import Method
+from resources import adapters, base_model, datasets, whole_models
+from resources.feedback import Feedback
 from resources.store import Store, open_store
 from resources.trainer import FENCED_OUT, INTERRUPTED
 from resources.versions import Claim
@@ -97,9 +100,11 @@ def long_shop(tmp_path: Path, models: Path, sqlite_url: str) -> Iterator[Shop]:
     yield from opened(tmp_path, models, sqlite_url, epochs=20)
 
 
-def opened(state: Path, models: Path, url: str, epochs: int) -> Iterator[Shop]:
+def opened(state: Path, models: Path, url: str, epochs: int, method: Method = "lora") -> Iterator[Shop]:
     fingerprint = base_model.fingerprint(base_model.resolve("tiny", models))
-    store = open_store(url, live_defaults=LiveSettings(finetune_epochs=epochs), lineage=fingerprint)
+    store = open_store(
+        url, live_defaults=LiveSettings(finetune_epochs=epochs, finetune_method=method), lineage=fingerprint
+    )
     conversations = short_conversations(TRAIN + HELD_OUT)
     store.conversations.capture(conversations)
     claim = store.versions.claim("run-1")
@@ -120,6 +125,15 @@ def opened(state: Path, models: Path, url: str, epochs: int) -> Iterator[Shop]:
     shop.dataset(conversations[:TRAIN], conversations[TRAIN:])
     yield shop
     store.close()
+
+
+@pytest.fixture
+def make_shop(tmp_path: Path, models: Path, sqlite_url: str) -> Iterator[Callable[[Method], Shop]]:
+    """One that trains by another method."""
+    with ExitStack() as open_shops:
+        yield lambda method: open_shops.enter_context(
+            contextmanager(opened)(tmp_path, models, sqlite_url, epochs=1, method=method)
+        )
 
 
 def wait_until(holds: Callable[[], object]) -> None:
@@ -253,6 +267,48 @@ def test_a_candidate_that_was_changed_on_disk_is_judged_unsound_and_not_loaded(s
     assert not result.sanity.finite
     assert "Expected SHA-256" in result.sanity.detail
     assert not result.held_out
+
+
+def test_a_whole_model_lies_apart_from_adapters_and_is_measured_beside_them(make_shop) -> None:
+    shop = make_shop("full")
+    assert shop.run("train").returncode == 0
+    assert not shop.adapter().exists()
+    folder = shop.state / "trained_models" / "v1"
+    manifest = whole_models.verify(folder, shop.fingerprint)
+    assert manifest.recipe["method"] == "full"
+    assert shop.run("evaluate").returncode == 0
+    result = shop.evaluation()
+    assert result.whole_model
+    assert result.sanity.changed
+    assert shop.run("train").returncode == 0, "done already"
+    assert base_model.resolve(str(folder), shop.state) == folder
+
+
+def test_what_people_corrected_is_learned_after_the_conversations(make_shop) -> None:
+    shop = make_shop("dpo")
+    (said,) = short_conversations(TRAIN)[:1]
+    shop.store.conversations.feedback(Feedback(conversation_id=said.id, corrected_reply="Something better."))
+    corrected = shop.store.conversations.get(f"{said.id}.corrected") or pytest.fail("no correction")
+    shop.dataset([*short_conversations(TRAIN), corrected.conversation], short_conversations(TRAIN + HELD_OUT)[TRAIN:])
+    assert shop.run("train", FINETUNE_MIN_CORRECTIONS="2").returncode == 0
+    assert "preferences" not in adapters.verify(shop.adapter(), shop.fingerprint).counts
+    (event,) = shop.store.events.page(type="preferences_too_few")
+    assert event.message == "v1, dpo: Expected at least 2 corrected replies, found 1: it is trained without them"
+    (shop.adapter() / "manifest.json").unlink()
+    assert shop.run("train", FINETUNE_MIN_CORRECTIONS="1").returncode == 0
+    manifest = adapters.verify(shop.adapter(), shop.fingerprint)
+    assert manifest.counts["preferences"] == 1
+    assert "trl" in manifest.library_versions
+    log = (shop.state / "logs" / "trainer-v1.log").read_text(encoding="utf-8")
+    assert "Something better" not in log
+
+
+def test_several_processes_train_one_version_and_none_is_left(shop: Shop) -> None:
+    ended = shop.run("train", FINETUNE_PROCESSES="2", FINETUNE_TOKENS_PER_STEP="1024", PER_DEVICE_TRAIN_BATCH_SIZE="")
+    assert ended.returncode == 0, ended.stderr
+    manifest = adapters.verify(shop.adapter(), shop.fingerprint)
+    assert manifest.counts["conversations"] == TRAIN
+    assert shop.store.progress.curve(1)[-1].step == manifest.counts["steps"]
 
 
 def promote(shop: Shop) -> None:

@@ -1,8 +1,8 @@
 """One adapter from start to files: load, render, train, save. The trainer process and LoraWrapper both run this."""
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,12 @@ from typing import Any
 from core.conversation import Conversation
 from core.recipe import Recipe
 from core.rendering import ChatTokenizer, Rendered, render
+from wrappers.checkpoints import TrainingState
 from wrappers.lora_model import attach, load_adapter, load_base, load_tokenizer, pick_device, save_adapter
 from wrappers.lora_training import Checkpointing, LoraTraining, StepReport, TrainingResult
+from wrappers.preference_training import Preferred, Record, fitting, prefer, steps_of
+from wrappers.ranks import ALONE, Ranks
+from wrappers.rate_sweep import best_of, sweep
 from wrappers.whole_model import load_trainable, save_whole
 
 logger = logging.getLogger(__name__)
@@ -19,7 +23,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AdapterJob:
-    """What to train on which base; `start` is the champion's folder when training goes on from it."""
+    """What to train on which base; `start` is the champion's folder when training goes on from it.
+
+    `preferences` are records as DPO or KTO take them, learned after the conversations. `validation` is not trained on:
+    it says when to stop and which learning rate is best, where the recipe asks for that.
+    """
 
     base: Path
     base_name: str
@@ -27,6 +35,8 @@ class AdapterJob:
     replay: Sequence[Conversation]
     recipe: Recipe
     start: Path | None = None
+    preferences: Sequence[Record] = ()
+    validation: Sequence[Conversation] = ()
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,8 @@ class TrainedAdapter:
     trained: int
     too_long: int
     replay_pool: int
+    preferred: Preferred | None = None
+    sweep: Mapping[float, float] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
         """The whole numbers of the manifest."""
@@ -44,13 +56,18 @@ class TrainedAdapter:
             "conversations": self.trained,
             "too_long": self.too_long,
             "replay_pool": self.replay_pool,
-            "steps": self.result.steps,
+            "steps": self.result.steps + (self.preferred.steps if self.preferred else 0),
             "tokens": self.result.tokens,
+            **({"preferences": self.preferred.records} if self.preferred else {}),
         }
 
     def details(self) -> dict[str, str]:
         """The final figures of the manifest, as text so that equal runs give equal bytes where they can."""
-        return {name: f"{value:.6g}" for name, value in asdict(self.result).items() if isinstance(value, float)}
+        of_preferences = asdict(self.preferred) if self.preferred else {}
+        figures = {**asdict(self.result), **{f"preference_{name}": value for name, value in of_preferences.items()}}
+        told = {name: f"{value:.6g}" for name, value in figures.items() if isinstance(value, float)}
+        tried = ", ".join(f"{rate:g}: {loss:.4f}" for rate, loss in self.sweep.items())
+        return {**told, **({"validation_loss_by_learning_rate": tried} if tried else {})}
 
 
 def train_adapter(
@@ -60,24 +77,57 @@ def train_adapter(
     checkpointing: Checkpointing | None = None,
     on_step: Callable[[StepReport], None] = lambda report: None,
     interrupted: Callable[[], bool] = lambda: False,
+    ranks: Ranks = ALONE,
 ) -> TrainedAdapter:
     """Train and write the two files of the adapter into `folder`, going on from a checkpoint of the same origin.
 
     Of a method that makes no adapter, the files of a whole model.
     """
     tokenizer = load_tokenizer(job.base)
-    conversations = render_fitting(job.conversations, tokenizer, job.recipe.max_length)
-    replay = render_fitting(job.replay, tokenizer, job.recipe.max_length)
+    conversations, replay, validation = (
+        list(render_fitting(some, tokenizer, job.recipe.max_length).values())
+        for some in (job.conversations, job.replay, job.validation)
+    )
     model = _trainable_model(job)
-    training = LoraTraining(model, list(conversations.values()), list(replay.values()), job.recipe)
-    _resume(training, checkpointing)
-    result = training.run(checkpointing=checkpointing, on_step=on_step, interrupted=interrupted)
+    state, tried = _kept_state(checkpointing), {}
+    if state is None and job.recipe.rate_factors and conversations and validation:
+        tried = sweep(model, conversations, validation, job.recipe, ranks=ranks, interrupted=interrupted)
+    rate = state.figures["learning_rate"] if state else best_of(tried) if tried else job.recipe.learning_rate
+    recipe = job.recipe.model_copy(update={"learning_rate": rate})
+    training = LoraTraining(model, conversations, replay, recipe, validation, ranks)
+    if state:
+        training.restore(state)
+        logger.info("Going on after step %d of %d", state.step, training.total_steps)
+    records = fitting(job.preferences, tokenizer, recipe)
+    more = steps_of(records, recipe)
+    result = training.run(
+        checkpointing=checkpointing, on_step=lambda report: on_step(_and_then(report, more)), interrupted=interrupted
+    )
+    preferred = None
+    if records:
+        if checkpointing:  # whoever goes on begins with the preferences
+            checkpointing.checkpoints.save(training.state(), checkpointing.origin)
+        preferred = prefer(
+            model, tokenizer, records, recipe, after=result.steps, on_step=on_step, interrupted=interrupted
+        )
+    if ranks.is_first:
+        _save(model, folder, job)
+    too_long = len(job.conversations) - len(conversations)
+    return TrainedAdapter(result, len(conversations), too_long, len(replay), preferred, tried)
+
+
+def _save(model: Any, folder: Path, job: AdapterJob) -> None:
     if job.recipe.makes_adapter:
         save_adapter(model, folder, job.base_name)
     else:
         save_whole(model, folder, job.base)
-    too_long = len(job.conversations) - len(conversations)
-    return TrainedAdapter(result, trained=len(conversations), too_long=too_long, replay_pool=len(replay))
+
+
+def _and_then(report: StepReport, more: int) -> StepReport:
+    """The same with the steps that follow, as if they took as long as those so far."""
+    left = report.total_steps - report.step
+    each = report.eta_seconds / left if left else 0.0
+    return replace(report, total_steps=report.total_steps + more, eta_seconds=report.eta_seconds + more * each)
 
 
 def _trainable_model(job: AdapterJob) -> Any:
@@ -101,17 +151,16 @@ def render_fitting(
 
 def library_versions(recipe: Recipe) -> dict[str, str]:
     """Versions of what decides the result."""
-    beside = ("bitsandbytes",) if recipe.method == "qlora" else ()
+    beside = {"qlora": ("bitsandbytes",), "dpo": ("trl",), "kto": ("trl",)}.get(recipe.method, ())
     return {name: version(name) for name in ("torch", "transformers", "peft", "safetensors", "numpy", *beside)}
 
 
-def _resume(training: LoraTraining, checkpointing: Checkpointing | None) -> None:
+def _kept_state(checkpointing: Checkpointing | None) -> TrainingState | None:
     found = checkpointing.checkpoints.newest() if checkpointing else None
     if checkpointing is None or found is None:
-        return
+        return None
     state, manifest = found
-    if not checkpointing.origin.led_to(manifest):
-        logger.warning("Checkpoint of step %d is of another dataset, base or recipe: starting anew", state.step)
-        return
-    training.restore(state)
-    logger.info("Going on after step %d of %d", state.step, training.total_steps)
+    if checkpointing.origin.led_to(manifest):
+        return state
+    logger.warning("Checkpoint of step %d is of another dataset, base or recipe: starting anew", state.step)
+    return None

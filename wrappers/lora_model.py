@@ -3,6 +3,7 @@
 Written for CPU and CUDA alike (bf16 base, fp32 adapter under bf16 autocast, SDPA). Only the CPU path has been run.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,10 +26,20 @@ _LOSS_ROWS = 256
 
 
 def pick_device() -> str:
-    """CUDA where there is one, else the CPU."""
+    """CUDA where there is one, else the CPU; of several processes that train together each has a GPU of its own."""
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if not torch.cuda.is_available():
+        return "cpu"
+    rank = os.environ.get("LOCAL_RANK")
+    if rank is None:
+        return "cuda"
+    if int(rank) >= torch.cuda.device_count():
+        raise RuntimeError(
+            f"Expected a GPU for each of {os.environ.get('WORLD_SIZE')} processes that train together, found "
+            f"{torch.cuda.device_count()}: lower FINETUNE_PROCESSES"
+        )
+    return f"cuda:{rank}"
 
 
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":

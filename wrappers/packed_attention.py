@@ -127,10 +127,11 @@ def _function() -> Any:
         @staticmethod
         def backward(ctx: Any, gradient: Any) -> Any:
             heads, size = gradient.shape[1:]
+            saved = ctx.saved_tensors  # asked for once: where they were computed again they are given only once
             of_query = torch.empty_like(gradient, memory_format=torch.contiguous_format)
             of_key, of_value = (gradient.new_empty(len(gradient), ctx.heads, size) for _ in range(2))
             for at, block in enumerate(ctx.layout.blocks):
-                q, k, v, chances = ctx.saved_tensors[4 * at : 4 * at + 4]
+                q, k, v, chances = saved[4 * at : 4 * at + 4]
                 g = _padded(gradient, block, ctx.heads, nothing_at_padding=True)
                 of_chances = torch.bmm(g, v.mT)
                 of_scores = torch._softmax_backward_data(of_chances, chances, -1, chances.dtype).mul_(ctx.scale)

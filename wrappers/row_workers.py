@@ -15,10 +15,13 @@ Result = TypeVar("Result")
 
 
 class RowWorkers:
-    """`rows` at once where there are that many cores; the cores that remain are shared out among them."""
+    """`rows` at once where there are that many cores; the cores that remain are shared out among them.
 
-    def __init__(self, rows: int, device: str = "cpu") -> None:
-        cores = usable_cores()
+    Of several `processes` each takes its share of the cores.
+    """
+
+    def __init__(self, rows: int, device: str = "cpu", processes: int = 1) -> None:
+        cores = max(1, usable_cores() // processes)
         self.count = 1 if device != "cpu" else max(1, min(rows, cores))
         self._threads_each = max(1, cores // self.count)
 

@@ -51,6 +51,15 @@ def test_a_whole_model_that_was_concluded_without_the_registry_is_registered_fro
     assert aliases.reconcile(sqlite_store, registry, adapters_dir=tmp_path / "adapters") == ["v1 registered late"]
 
 
+def test_a_whole_model_is_never_at_staging(sqlite_store: Store, registry: FakeRegistry) -> None:
+    sqlite_store.settings.change({"finetune_method": "full"}, "a person")
+    sqlite_store.conversations.capture([conversation(1)])
+    claim = sqlite_store.versions.claim("run-1")
+    assert claim is not None
+    sqlite_store.versions.mark_trained(claim, "a" * 64, {})
+    assert aliases.candidate(sqlite_store, sqlite_store.champion.get()) is None
+
+
 def put_back_events(store: Store) -> list[str]:
     return [event.message for event in store.events.page(type="alias_put_back")]
 

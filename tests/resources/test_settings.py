@@ -208,6 +208,13 @@ def test_the_method_is_live_and_its_layers_are_named_by_commas() -> None:
     assert (recipe.method, recipe.targets) == ("qlora", ("q_proj", "v_proj"))
 
 
+def test_factors_of_the_learning_rate_are_numbers_with_commas_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Here(finetune_rate_factors="0.3,1,2").recipe(LiveSettings(), BUNDLED_SIZE).rate_factors == (0.3, 1.0, 2.0)
+    monkeypatch.setenv("FINETUNE_RATE_FACTORS", "fast")
+    with pytest.raises(SettingsError, match="FINETUNE_RATE_FACTORS"):
+        read_settings(Here)
+
+
 @pytest.mark.parametrize("wrong", ["q_proj,", "q proj", "../q"])
 def test_names_of_layers_are_names(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     monkeypatch.setenv("FINETUNE_LORA_TARGETS", wrong)

@@ -7,7 +7,16 @@ import torch
 from core.recipe import Recipe
 from core.rendering import Rendered, render
 from tests.wrappers.tiny_model import short_conversations
-from wrappers.lora_model import attach, load_adapter, load_base, load_tokenizer, save_adapter, token_losses, trainable
+from wrappers.lora_model import (
+    attach,
+    load_adapter,
+    load_base,
+    load_tokenizer,
+    pick_device,
+    save_adapter,
+    token_losses,
+    trainable,
+)
 from wrappers.packing import collate
 
 pytestmark = pytest.mark.slow  # trains a model of Transformers
@@ -19,6 +28,30 @@ RECIPE = Recipe(rank=4, alpha=8)
 def conversations(tiny_model: Path) -> list[Rendered]:
     tokenizer = load_tokenizer(tiny_model)
     return [render(conversation, tokenizer, 512) for conversation in short_conversations(4)]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "rank", "device"), [(0, None, "cpu"), (0, "1", "cpu"), (1, None, "cuda"), (2, "1", "cuda:1")]
+)
+def test_each_process_has_a_gpu_of_its_own_where_there_are_any(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, rank: str | None, device: str
+) -> None:
+    _with_gpus(monkeypatch, gpus, rank)
+    assert pick_device() == device
+
+
+def test_more_processes_than_gpus_are_refused_with_the_setting_to_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    _with_gpus(monkeypatch, 1, "1")
+    with pytest.raises(RuntimeError, match="found 1: lower FINETUNE_PROCESSES"):
+        pick_device()
+
+
+def _with_gpus(monkeypatch: pytest.MonkeyPatch, gpus: int, rank: str | None) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", rank)
 
 
 def moved_model(tiny_model: Path):

@@ -1,10 +1,14 @@
 """A layout must neither lose a token nor let one see another conversation, whatever the lengths."""
 
+import inspect
+from itertools import pairwise
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wrappers.packed_attention import lay_out, packed_attention
+from wrappers.packed_attention import _flash, _function, lay_out, packed_attention
 
 SIZE = 8
 
@@ -55,3 +59,38 @@ def test_one_conversation_changed_changes_no_answer_of_another() -> None:
     after, _ = packed_attention(None, query, key, changed, None, layout=lay_out([4, 5]))
     assert before[:, :4].equal(after[:, :4])
     assert not before[:, 4:].allclose(after[:, 4:])
+
+
+def test_the_kernel_of_gpus_is_asked_in_its_own_words_for_what_the_cpu_computes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No GPU is needed to see that names and shapes are those of the kernel, and that it is told who sees whom."""
+    from torch.nn.attention import varlen
+
+    lengths = [5, 3, 9]
+    layout = lay_out(lengths)
+    generator = torch.Generator().manual_seed(1)
+    query, key, value = (torch.randn(sum(lengths), heads, 8, generator=generator) for heads in (4, 2, 2))
+    signature = inspect.signature(varlen.varlen_attn)
+
+    def kernel(*given, **named):
+        asked = signature.bind(*given, **named).arguments
+        assert asked["cu_seq_q"].dtype == torch.int32
+        assert asked["cu_seq_q"].tolist() == asked["cu_seq_k"].tolist() == [0, 5, 8, 17]
+        assert (asked["max_q"], asked["max_k"], asked["window_size"], asked["enable_gqa"]) == (9, 9, (-1, 0), True)
+        bounds = asked["cu_seq_q"].tolist()
+        pieces = [
+            torch.nn.functional.scaled_dot_product_attention(
+                *(states[start:end].transpose(0, 1) for states in (asked["query"], asked["key"], asked["value"])),
+                is_causal=True,
+                scale=asked["scale"],
+                enable_gqa=True,
+            ).transpose(0, 1)
+            for start, end in pairwise(bounds)
+        ]
+        return torch.cat(pieces)
+
+    monkeypatch.setattr(varlen, "varlen_attn", kernel)
+    expected = _function().apply(query, key, value, layout, 0.3)
+    found = _flash(query, key, value, lay_out(lengths), 0.3)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

@@ -1,0 +1,120 @@
+"""What people said of replies, as preference training takes it: masked like a dataset, of the side that is trained on.
+
+A corrected reply lies in the dataset as a conversation of its own; the reply it was put in place of is read from the
+store. Praised replies lie in the dataset too. Blamed ones are in no dataset: of these, only what a user or thread wrote
+whose side is known to be the training side, that holds nobody's number, and that the gate does not measure with.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, or_
+
+from core.conversation import Conversation
+from core.decontamination import GatePrompts
+from core.formats_out import export
+from core.pii import mask_personal
+from core.reading import read_conversation
+from core.sides import unit_names
+from resources.conversation_rows import CHUNK, conversation_of, is_held_back, is_positive, with_texts
+from resources.reference_sets import gate_items
+from resources.screening_rows import unit_sides
+from resources.store import Store
+from resources.tables import conversations
+
+BLAMED_RATING = 2
+MOST_PER_USER = 20
+
+_CORRECTED = re.compile(r"(?P<original>.+)\.corrected(\.\d+)?")
+
+
+@dataclass(frozen=True)
+class Least:
+    """Below these numbers, chance is learned rather than what people want."""
+
+    corrections: int
+    ratings: int
+    blamed: int
+
+
+def corrections(store: Store, trained: Sequence[Conversation]) -> list[dict[str, Any]]:
+    """DPO's records of corrected replies among `trained`: prompt, the correction as chosen, the reply as rejected."""
+    originals = {one.id: match["original"] for one in trained if (match := _CORRECTED.fullmatch(one.id))}
+    known = {row.id: row for row in store.database.read(lambda c: _rows(c, set(originals.values())))}
+    found = []
+    for one in trained:
+        row = known.get(originals.get(one.id, ""))
+        if row is None or is_held_back(row):
+            continue
+        before, _ = mask_personal(conversation_of(row))
+        if before.messages == one.messages:  # a review may have changed the question as well
+            found.append(export("dpo", before, corrected=one.reply).record)
+    return [record for record in found if record is not None]
+
+
+def ratings(store: Store, trained: Sequence[Conversation]) -> list[dict[str, Any]]:
+    """KTO's records: praised replies among `trained`, and blamed ones from the store; prompt, completion, label."""
+    rated = store.database.read(_rated)
+    praised = {row.id for row in rated if is_positive(row.rating, row.thumb)}
+    liked = [export("kto", one, liked=True).record for one in trained if one.id in praised]
+    blamed = store.database.read(lambda c: _of_the_training_side(c, [row for row in rated if _is_blamed(row)]))
+    disliked = [export("kto", one, liked=False).record for one in _fair(blamed)]
+    return [record for record in (*liked, *disliked) if record is not None]
+
+
+def too_few(method: str, records: Sequence[Mapping[str, Any]], least: Least) -> str | None:
+    """Why these are not trained on; None where they are enough."""
+    if method == "dpo":
+        enough = len(records) >= least.corrections
+        wanted, found = f"{least.corrections} corrected replies", str(len(records))
+    else:
+        blamed = sum(not record["label"] for record in records)
+        praised = len(records) - blamed
+        enough = len(records) >= least.ratings and blamed >= least.blamed and praised > 0
+        wanted = f"{least.ratings} rated replies, {least.blamed} blamed and one praised among them"
+        found = f"{praised} praised and {blamed} blamed"
+    return None if enough else f"Expected at least {wanted}, found {found}: it is trained without them"
+
+
+def _rows(connection: Connection, ids: Iterable[str]) -> list[Row[Any]]:
+    wanted = sorted(ids)
+    pieces = [wanted[start : start + CHUNK] for start in range(0, len(wanted), CHUNK)]
+    return [row for piece in pieces for row in connection.execute(with_texts().where(conversations.c.id.in_(piece)))]
+
+
+def _rated(connection: Connection) -> Sequence[Row[Any]]:
+    said = or_(conversations.c.rating.is_not(None), conversations.c.thumb.is_not(None))
+    return connection.execute(with_texts().where(said, conversations.c.complete).order_by(conversations.c.seq)).all()
+
+
+def _is_blamed(row: Row[Any]) -> bool:
+    return row.thumb == -1 or (row.rating is not None and row.rating <= BLAMED_RATING)
+
+
+def _of_the_training_side(connection: Connection, rows: Sequence[Row[Any]]) -> list[Conversation]:
+    """Masked; a user or thread that was never placed may come to be held out, and is left alone."""
+    named = [(conversation_of(row), row) for row in rows if not is_held_back(row)]
+    sides = unit_sides(connection, {name for one, _ in named for name in unit_names(one) if name})
+    found = []
+    for one, row in named:
+        its_sides = {sides[name] for name in unit_names(one) if name in sides}
+        if its_sides == {"train"} and row.side in (None, "train"):
+            found.append(mask_personal(one)[0])
+    return found
+
+
+def _fair(blamed: Sequence[Conversation]) -> Iterator[Conversation]:
+    """Each once, few of one user, none that the gate measures with."""
+    gate, of_user, seen = GatePrompts(gate_items()), Counter[str](), set[tuple[Any, str]]()
+    for one in blamed:
+        text = (one.messages, one.reply)
+        asked, reply = read_conversation(one)
+        who = one.user_id or one.thread_id or one.id
+        if text in seen or of_user[who] >= MOST_PER_USER or gate.item_in(asked, reply) is not None:
+            continue
+        seen.add(text)
+        of_user[who] += 1
+        yield one

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from core.conversation import Conversation
 from core.pii_addresses import english_addresses, korean_addresses
-from core.pii_identifiers import broken_rrn, hidden_numbers
+from core.pii_identifiers import broken_rrn, hidden_numbers, may_be_hidden
 from core.pii_kinds import ALL, CONTACT, UNIQUE, Hit, PersonalData, Text, without_overlaps
 from core.pii_numbers import named_passport, numbers
 from core.pii_phones import spoken_phones
@@ -29,21 +29,6 @@ _PLACEHOLDER = re.compile(rf"\[({'|'.join(sorted(kind.upper() for kind in ALL))}
 # what one replacement lays bare the next one takes; a bound, as text could be made to unfold for hours
 _ROUNDS = 16
 
-# kinds | who finds them; each looks first for what its kinds cannot be without
-_DETECTORS: tuple[tuple[frozenset[str], Callable[[Text], Sequence[Hit]]], ...] = (
-    (frozenset({"rrn", "frn", "card"}), hidden_numbers),
-    (frozenset({"rrn", "frn"}), broken_rrn),
-    (frozenset({"phone"}), spoken_phones),
-    (frozenset({"passport"}), named_passport),
-    (frozenset({"secret"}), secrets),
-    (frozenset({"email"}), emails),
-    (frozenset({"email"}), spelled_emails),
-    (frozenset({"ip_address"}), ip_addresses),
-    (frozenset({"address"}), korean_addresses),
-    (frozenset({"address"}), english_addresses),
-)
-_EVERY = tuple(detector for _, detector in _DETECTORS)
-
 
 def find(text: str, kinds: Collection[str] = ALL) -> list[PersonalData]:
     """Everything of these kinds in the order of the text, without overlaps; offsets are those of `text`."""
@@ -52,17 +37,40 @@ def find(text: str, kinds: Collection[str] = ALL) -> list[PersonalData]:
         return []
     if "[" in plain:  # what was masked is no word for what stands beside it
         plain = _PLACEHOLDER.sub(lambda match: "\0" * len(match[0]), plain)
-    lower = plain.lower()
-    seen = Text(plain, lower if len(lower) == len(plain) else _lower(plain), {})
-    hits = numbers(seen, kinds)
-    for detector in _EVERY if kinds is ALL else [one for theirs, one in _DETECTORS if not theirs.isdisjoint(kinds)]:
-        hits += detector(seen)
+    hits = _hits(plain, kinds)
     if not hits:
         return []
     found = without_overlaps(hits if kinds is ALL else [hit for hit in hits if hit.kind in kinds])
     if places is None:
         return found
     return [PersonalData(one.kind, places[one.start], places[one.end - 1] + 1, one.certain) for one in found]
+
+
+def _hits(plain: str, kinds: Collection[str]) -> list[Hit]:
+    """Of any kind, or of these alone. A detector is called where there is what its kinds cannot be without."""
+    lower = plain.lower()
+    if len(lower) != len(plain):
+        lower = _lower(plain)
+    text = Text(plain, lower, {})
+    hits = numbers(text, kinds)
+    if may_be_hidden(lower):
+        hits += hidden_numbers(text)
+    if "\n" in plain:
+        hits += broken_rrn(text)
+    if "일" in plain and "phone" in kinds:
+        hits += spoken_phones(text)
+    if "pass" in lower or "권" in lower or "패" in lower:
+        hits += named_passport(text)
+    hits += secrets(text)
+    if "@" in plain and "email" in kinds:
+        hits += emails(text)
+    if (")" in plain or "]" in plain or "뱅" in plain) and "email" in kinds:
+        hits += spelled_emails(text)
+    if ("." in plain or ":" in plain) and "ip_address" in kinds:
+        hits += ip_addresses(text)
+    if "address" in kinds:
+        hits += english_addresses(text) if plain.isascii() else korean_addresses(text) + english_addresses(text)
+    return hits
 
 
 def _says_it_in_words(plain: str) -> bool:

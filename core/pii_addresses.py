@@ -60,8 +60,6 @@ _BOX = re.compile(r"(?<![A-Za-z])P\.? ?O\.? Box \d{1,7}", re.IGNORECASE)
 
 def korean_addresses(text: Text) -> list[Hit]:
     plain = text.plain
-    if plain.isascii():
-        return []
     hits = list(_by_road_or_lot(plain)) if _NUMBERED.search(plain) else []
     if _NAME.search(plain):
         hits.extend(Hit("address", *match.span(1), True, 19) for match in _NAMED_KOREAN.finditer(plain))
@@ -73,7 +71,7 @@ def english_addresses(text: Text) -> list[Hit]:
     if _HOUSE.search(text.plain) and _STREET_HINT.search(text.lower):
         hits.extend(Hit("address", *match.span(), True, 18) for match in _STREET.finditer(text.plain))
         hits.extend(Hit("address", *match.span(1), False, 19) for match in _LOWER.finditer(text.lower))
-    if "box" in text.lower:
+    if "x" in text.lower and "box" in text.lower:
         hits.extend(Hit("address", *match.span(), True, 18) for match in _BOX.finditer(text.plain))
     return hits
 

@@ -47,8 +47,6 @@ CORPORATE_FORM = re.compile(r"(?<!0)(?<!0-)0{6} ?- ?0{7}(?!0)(?!-0)")
 
 def hidden_numbers(text: Text) -> list[Hit]:
     """With their middle or end masked by hand: of a resident the birthday is left, of a card its ends."""
-    if not _may_hide(text.lower):
-        return []
     residents = [
         Hit("frn" if (match[3] or "0") in "5678" else "rrn", *match.span(), False, 10)
         for match in _HIDDEN_RRN.finditer(text.plain)
@@ -61,17 +59,24 @@ def hidden_numbers(text: Text) -> list[Hit]:
     return residents + cards
 
 
-def _may_hide(lower: str) -> bool:
-    """Two of what hides digits, side by side."""
+def may_be_hidden(lower: str) -> bool:
+    """Two of what hides digits, side by side; one alone is found at a fourth of the cost."""
     return (
-        "**" in lower or "xx" in lower or "##" in lower or "●●" in lower or "○○" in lower or "••" in lower
-        or "◦◦" in lower or "■■" in lower or "□□" in lower
+        ("*" in lower and "**" in lower) or ("x" in lower and "xx" in lower) or ("#" in lower and "##" in lower)
+        or (not lower.isascii() and _may_be_hidden_by_shapes(lower))
+    )  # fmt: skip
+
+
+def _may_be_hidden_by_shapes(lower: str) -> bool:
+    return (
+        ("●" in lower and "●●" in lower) or ("○" in lower and "○○" in lower) or ("•" in lower and "••" in lower)
+        or ("◦" in lower and "◦◦" in lower) or ("■" in lower and "■■" in lower) or ("□" in lower and "□□" in lower)
     )  # fmt: skip
 
 
 def broken_rrn(text: Text) -> list[Hit]:
     """Over two lines: with a hyphen at the break, or where it is named."""
-    if "\n" not in text.plain or not _NEXT_LINE.search(text.plain):
+    if not _NEXT_LINE.search(text.plain):
         return []
     hits = []
     for match in _BROKEN_RRN.finditer(text.plain):

@@ -81,13 +81,13 @@ def secrets(text: Text) -> list[Hit]:
     """In the form their issuer gives them, in a URL, or behind a name that says so."""
     plain = text.plain
     hits = list(_issued(plain)) if _may_be_issued(plain) else []
-    if "bearer" in text.lower:
+    if "b" in text.lower and "bearer" in text.lower:
         for match in _BEARER.finditer(plain):
             if _looks_secret(match[1], password=False):
                 hits.append(Hit("secret", *match.span(1), True, 1))
-    if "PRIVATE KEY" in plain:
+    if "K" in plain and "PRIVATE KEY" in plain:
         hits.extend(_private_keys(plain))
-    if "://" in plain and "@" in plain:
+    if "@" in plain and "://" in plain:
         hits.extend(Hit("secret", *match.span(1), True, 1) for match in _IN_URL.finditer(plain))
     if _may_be_named(text.lower):
         hits.extend(given for name in _NAME.finditer(text.lower) if (given := _assigned(text, name)))
@@ -95,27 +95,43 @@ def secrets(text: Text) -> list[Hit]:
 
 
 def _may_be_issued(plain: str) -> bool:
-    """Something of each of the beginnings: a search for words one by one is a tenth of one for any of them."""
+    """Something of each of the beginnings, a letter first: to look for one costs a quarter of looking for a word."""
     return (
-        "sk-" in plain or "glpat-" in plain or "xox" in plain or "xapp-" in plain or "pypi-" in plain or "KIA" in plain
-        or "SIA" in plain or "slack.com/" in plain or "AIza" in plain or "ya29." in plain or "SG." in plain
-        or "eyJ" in plain or ("_" in plain and _may_be_issued_with_line(plain))
+        ("-" in plain and _may_be_issued_with_hyphen(plain)) or ("_" in plain and _may_be_issued_with_line(plain))
+        or ("K" in plain and "KIA" in plain) or ("S" in plain and ("SIA" in plain or "SG." in plain))
+        or ("z" in plain and "AIza" in plain) or ("J" in plain and "eyJ" in plain)
+        or ("y" in plain and "ya29." in plain) or ("/" in plain and "slack.com/" in plain)
+    )  # fmt: skip
+
+
+def _may_be_issued_with_hyphen(plain: str) -> bool:
+    return (
+        ("k" in plain and "sk-" in plain) or ("x" in plain and ("xox" in plain or "xapp-" in plain))
+        or ("p" in plain and ("pypi-" in plain or "glpat-" in plain))
     )  # fmt: skip
 
 
 def _may_be_issued_with_line(plain: str) -> bool:
     return (
-        "ghp_" in plain or "gho_" in plain or "ghu_" in plain or "ghs_" in plain or "ghr_" in plain
-        or "github_pat_" in plain or "hf_" in plain or "npm_" in plain or "k_live_" in plain or "k_test_" in plain
-        or "dop_v1_" in plain or "shpat_" in plain
+        ("h" in plain and ("hf_" in plain or "gh" in plain)) or ("k" in plain and "k_" in plain)
+        or ("p" in plain and ("npm_" in plain or "pat_" in plain or "dop_" in plain))
     )  # fmt: skip
 
 
 def _may_be_named(lower: str) -> bool:
     return (
-        "key" in lower or "passw" in lower or "passphrase" in lower or "token" in lower or "secret" in lower
-        or "pwd" in lower or "credential" in lower or "비밀번호" in lower or "비번" in lower or "암호" in lower
-        or "키" in lower or "토큰" in lower or "시크릿" in lower
+        ("k" in lower and ("key" in lower or "token" in lower))
+        or ("p" in lower and ("passw" in lower or "passphrase" in lower or "pwd" in lower))
+        or ("c" in lower and ("secret" in lower or "credential" in lower))
+        or (not lower.isascii() and _may_be_named_in_korean(lower))
+    )  # fmt: skip
+
+
+def _may_be_named_in_korean(lower: str) -> bool:
+    return (
+        "키" in lower or ("비" in lower and ("비밀번호" in lower or "비번" in lower))
+        or ("암" in lower and "암호" in lower) or ("큰" in lower and "토큰" in lower)
+        or ("릿" in lower and "시크릿" in lower)
     )  # fmt: skip
 
 

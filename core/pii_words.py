@@ -34,8 +34,6 @@ _IPV6 = re.compile(  # the first group comes first: the search goes from one to 
 
 def emails(text: Text) -> list[Hit]:
     plain = text.plain
-    if "@" not in plain:
-        return []
     return [
         Hit("email", start, end, True, 3)
         for start, end in _addresses(plain)
@@ -74,7 +72,7 @@ def ip_addresses(text: Text) -> list[Hit]:
         for match in _IPV4.finditer(plain, max(0, dotted.start() - 3)):
             if not _NOBODYS.match(match[0]) and not is_version(text, match.start()):
                 hits.append(Hit("ip_address", *match.span(), True, 15))
-    if "::" in plain or plain.count(":") >= 7:
+    if ":" in plain and ("::" in plain or plain.count(":") >= 7):
         for match in _IPV6.finditer(plain):
             if _names_a_machine(match[0]):
                 hits.append(Hit("ip_address", *match.span(), True, 15))

@@ -7,7 +7,7 @@ from deploy.services import LOCAL, Service, services
 from resources import base_model
 from resources.settings import Settings
 
-_OURS = ("worker_extension_cls",)  # what only our engine has
+_OURS = ("worker_extension_cls", "distributed_executor_backend")  # what only our engine has
 
 
 def plain_vllm(settings: Settings, port: int, adapters: dict[str, str]) -> Service:

@@ -33,6 +33,7 @@ NEW = SWAPS // 10
 BLOCKS = 5
 SATURATION_SECONDS, QUIET_SECONDS = 12.0, 12.0
 PAUSE_SECONDS = 0.02
+LOADING_SECONDS = 0.1  # who asks for what is still being loaded, and hangs up on whom else answers, is a load too
 CLIENTS = 16
 LOAD = (*[Ask("production", 16)] * 2, Ask("base", 16))
 PROBE = Ask("production", 2)
@@ -73,7 +74,7 @@ class Swapping:
                 await asyncio.to_thread(self._versions.prepare_next)
             move = self._versions.conclude_next if fresh else self._versions.swap_back
             wanted, committed = await asyncio.to_thread(move)
-            first = await self._first_word_of(wanted)
+            first = await self._first_word_of(wanted, LOADING_SECONDS if fresh else PAUSE_SECONDS)
             (self._seen.new if fresh else self._seen.resident).append(first - committed)
             await asyncio.sleep(PAUSE_SECONDS)
 
@@ -84,7 +85,7 @@ class Swapping:
             self._seen.calm_probes.append(await self._chats.send(PROBE))
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _first_word_of(self, wanted: str) -> float:
+    async def _first_word_of(self, wanted: str, pause: float) -> float:
         """Ask `production` until `wanted` answers: whom another would answer hangs up and asks again."""
         while True:
             reply = await self._chats.send(PROBE, keep=lambda model: model == wanted)
@@ -93,8 +94,7 @@ class Swapping:
             if reply.model == wanted and reply.first is not None:
                 return reply.first
             self._seen.asked_again += 1
-            if reply.failure:
-                await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(pause)
 
 
 async def play(url: str, versions: SwapVersions) -> Seen:

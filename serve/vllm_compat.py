@@ -18,7 +18,7 @@ from serve.folding import FoldedLayer, FoldRefused, Folds
 log = logging.getLogger(__name__)
 
 _GROUPED = "grouped"
-_IDLE_SPIN_SECONDS = 0.005  # longer than the pause between two steps, shorter than anybody notices
+_SPIN_SECONDS = 0.005  # a message within a millisecond of the one before wakes nobody: who read that one must look
 _FOLD_SECONDS = 0.015  # of one piece of a fold, for which every running reply waits
 _FOLD_REST = 2.0  # times as long as a piece took, before the next
 _RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM admits as max_lora_rank
@@ -45,6 +45,7 @@ class EngineOptions:
         One slot more than adapters: vLLM's CPU kernels index the slots with -1 for rows without an adapter, so such
         rows are answered with whatever lies in the last slot. It therefore stays empty (`LoraSlots` checks that).
         """
+        on_cpu = self.kv_cache_bytes is not None
         return {
             "model": self.model,
             "served_model_name": [BASE],
@@ -58,8 +59,9 @@ class EngineOptions:
             "max_num_batched_tokens": self.max_num_batched_tokens,
             "gpu_memory_utilization": self.memory_share,
             "kv_cache_memory_bytes": self.kv_cache_bytes,
-            "enforce_eager": self.kv_cache_bytes is not None,
+            "enforce_eager": on_cpu,
             "worker_extension_cls": "serve.vllm_compat.LoraSlots",
+            "distributed_executor_backend": "serve.resting_executor.RestingExecutor" if on_cpu else None,
             "disable_log_stats": True,
         }
 
@@ -103,9 +105,7 @@ class LoraSlots(Folds):
         """Sleep right after the last step: for a second vLLM's worker spins instead, and a trainer needs that core."""
         if self.device.type != "cpu":  # type: ignore[attr-defined]
             return
-        from vllm.distributed.device_communicators.shm_broadcast import SpinCondition
-
-        SpinCondition.record_read = _read_and_rest  # the queue exists already; its class is what can be reached
+        sleep_between_messages()
 
     def _slots(self) -> tuple[Any, list[Any]]:
         if self.device.type != "cpu":  # type: ignore[attr-defined]
@@ -114,8 +114,14 @@ class LoraSlots(Folds):
         return manager, [layer for layer in manager.modules.values() if hasattr(layer, "lora_b_stacked")]
 
 
-def _read_and_rest(condition: Any) -> None:
-    condition.last_read = time.monotonic() - condition.busy_loop_s + _IDLE_SPIN_SECONDS
+def sleep_between_messages() -> None:
+    """In this process, who waits for vLLM's next message sleeps: stock vLLM spins on its core for a second first."""
+    from vllm.distributed.device_communicators.shm_broadcast import SpinCondition
+
+    def record_read(condition: Any) -> None:
+        condition.last_read = time.monotonic() - condition.busy_loop_s + _SPIN_SECONDS
+
+    SpinCondition.record_read = record_read  # a queue may exist already; its class is what can be reached
 
 
 class VllmBackend:

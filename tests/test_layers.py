@@ -31,6 +31,7 @@ FLOORS: dict[str, tuple[set[str], set[str] | None]] = {
 OURS = {name.removesuffix(".py") for name in FLOORS} | {"tests"}
 HEAVY = {"torch", "transformers", "peft", "vllm", "mlflow", "matplotlib", "duckdb", "great_expectations",
          "dagster_mlflow", "langgraph"}  # fmt: skip
+LOADED_BY_VLLM = {("serve/resting_executor.py", "vllm")}  # nobody of ours imports it
 
 
 def files(package: str) -> list[Path]:
@@ -71,7 +72,8 @@ def faults(package: str, source: str) -> list[str]:
 @pytest.mark.parametrize("package", FLOORS)
 def test_a_floor_imports_only_the_floors_below_it(package: str) -> None:
     wrong = [f"{path.relative_to(ROOT)} imports {name}" for path in files(package) if path.exists()
-             for name in faults(package, path.read_text())]  # fmt: skip
+             for name in faults(package, path.read_text())
+             if (str(path.relative_to(ROOT)), name) not in LOADED_BY_VLLM]  # fmt: skip
     assert not wrong, "\n".join(wrong)
 
 

@@ -1,11 +1,11 @@
-"""vLLM's worker goes to sleep after a step instead of spinning for a second."""
+"""vLLM's worker and its engine process go to sleep after a step instead of spinning for a second."""
 
 import time
 from types import SimpleNamespace
 
 import pytest
 
-from serve.vllm_compat import LoraSlots
+from serve.vllm_compat import EngineOptions, LoraSlots
 
 pytestmark = pytest.mark.slow  # imports vLLM
 
@@ -50,3 +50,17 @@ def test_on_a_cpu_the_worker_sleeps_after_a_read(condition):
 def test_on_a_gpu_nothing_is_changed(condition):
     worker_on("cuda").rest_when_idle()
     assert not slept(condition)
+
+
+def test_on_a_cpu_the_engine_process_sleeps_until_a_step_is_done(condition, monkeypatch):
+    from vllm.v1.executor.abstract import Executor
+
+    chosen = EngineOptions("m").arguments()["distributed_executor_backend"]
+    executor = Executor.get_class(SimpleNamespace(parallel_config=SimpleNamespace(distributed_executor_backend=chosen)))
+    monkeypatch.setattr(executor.__base__, "_init_executor", lambda self: None)
+    object.__new__(executor)._init_executor()
+    assert slept(condition)
+
+
+def test_on_a_gpu_vllm_chooses_its_executor():
+    assert EngineOptions("m", kv_cache_bytes=None).arguments()["distributed_executor_backend"] is None

@@ -1,0 +1,13 @@
+"""The executor of vLLM's engine process on a CPU. Only vLLM imports this module, by the name in the engine's arguments."""
+
+from vllm.v1.executor.multiproc_executor import MultiprocExecutor
+
+from serve.vllm_compat import sleep_between_messages
+
+
+class RestingExecutor(MultiprocExecutor):
+    """Sleeps until the worker's step is done: stock vLLM spins on a core of its own for as long."""
+
+    def _init_executor(self) -> None:
+        sleep_between_messages()
+        super()._init_executor()

@@ -1,6 +1,6 @@
-"""The executor of vLLM's engine process on a CPU. Only vLLM imports this module, by the name in the engine's arguments."""
+"""The executor of vLLM's engine process on a CPU. Only vLLM imports this, by the name in the engine's arguments."""
 
-from vllm.v1.executor.multiproc_executor import MultiprocExecutor
+from vllm.v1.executor.multiproc_executor import MultiprocExecutor  # noqa: TID253 - see above
 
 from serve.vllm_compat import sleep_between_messages
 

@@ -1,6 +1,7 @@
 """The ingress as a Serve deployment: it gathers what the routes stand on, in its own process."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,8 @@ from wrappers.lora import Complete, LoraWrapper
 
 log = logging.getLogger(__name__)
 
+_YOUNG = 20_000  # new objects between two looks for cycles, of which a chat makes few: a look costs every chat
+
 
 @serve.ingress()
 class IngressReplica:
@@ -51,6 +54,7 @@ class IngressReplica:
         listener: Listener | None = None,
     ) -> None:
         configure_logs(settings.log_level)
+        gc.set_threshold(_YOUNG, 20, 20)
         store = _store(settings, lineage)
         client = client_of(engine)
         pins, home = Pins(), settings.state_dir

@@ -61,7 +61,15 @@ class EngineTeam:
         return list(dict.fromkeys(name for names in found for name in names))
 
     async def ready(self) -> dict[str, Any]:
-        return (await self._of_all(lambda engine: engine.ready()))[0]
+        """The work of all of them; what they hold is what every one of them holds."""
+        facts = await self._of_all(lambda engine: engine.ready())
+        folded = {one.get("folded") for one in facts}
+        return {
+            **facts[0],
+            "max_model_len": min(one["max_model_len"] for one in facts),
+            "unfinished": sum(one["unfinished"] for one in facts),
+            "folded": folded.pop() if len(folded) == 1 else None,
+        }
 
     async def _of_all(self, ask: Callable[[EngineClient], Coroutine[Any, Any, Answer]]) -> list[Answer]:
         asked = (ask(member.engine) for member in self._members)

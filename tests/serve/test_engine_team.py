@@ -18,6 +18,7 @@ class Named:
     def __init__(self, name: str, error: Exception | None = None, *, late: bool = False) -> None:
         self.name, self.error, self.late = name, error, late
         self.held: list[str] = []
+        self.folded: str | None = None
 
     async def chat(self, body: Body) -> AsyncGenerator[Item, None]:
         if self.error and not self.late:
@@ -41,7 +42,13 @@ class Named:
     async def ready(self) -> dict[str, Any]:
         if self.error:
             raise self.error
-        return {"model": self.name}
+        small = self.name == "small"
+        return {
+            "model": "m",
+            "max_model_len": 512 if small else 2048,
+            "unfinished": 1 if small else 5,
+            "folded": self.folded,
+        }
 
 
 def team(large: Named, small: Named) -> EngineTeam:
@@ -85,6 +92,14 @@ async def test_an_adapter_goes_to_all_and_a_refusal_of_one_is_the_teams() -> Non
 async def test_one_that_restarts_holds_nobody_up() -> None:
     away = Named("large", EngineUnavailable("restarting"))
     assert (await team(away, Named("small")).ensure("v1", []))["loaded"]
-    assert await team(away, Named("small")).ready() == {"model": "small"}
+    assert (await team(away, Named("small")).ready())["unfinished"] == 1
     with pytest.raises(EngineUnavailable):
         await team(away, away).ready()
+
+
+async def test_what_the_team_works_on_is_what_all_of_it_works_on() -> None:
+    large, small = Named("large"), Named("small")
+    large.folded = "v1"
+    assert await team(large, small).ready() == {"model": "m", "max_model_len": 512, "unfinished": 6, "folded": None}
+    small.folded = "v1"
+    assert (await team(large, small).ready())["folded"] == "v1"

@@ -31,7 +31,7 @@ from resources.settings import ROOT, Settings
 
 PROMPTS = {1: 4, 8: 24, 32: 64}  # by clients: eight to fifteen seconds each on two cores
 SETTLE_SECONDS = 1.5  # a plain vLLM's worker spins for a second after its last step
-FOLD_SECONDS = 60.0
+FOLD_SECONDS = 120.0  # one fold a minute
 ROWS, PAIRS = 16, 3
 
 STACK = Target(at_least=0.95, of_ratio=True)
@@ -100,8 +100,8 @@ def _adapters(contest: Contest, url: str) -> Iterator[Figure]:
 
     The adapter's blocks lie between those of the base, so that they end well within that minute.
     """
-    contest.speed((url, "v1"), 8, seed=9, prompts=8)
     seconds = _fold(url, "v2")
+    contest.speed((url, "v1"), 8, seed=9, prompts=8)
     base, adapter = contest.between((url, "base"), (url, "v1"), 32, prompts=32)
     _check_folded(url, "v2")
     yield Figure("adapter, 32 clients", adapter, "tokens/s", base, "base", ADAPTER)

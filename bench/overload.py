@@ -131,14 +131,15 @@ def _block(stack: Stack, found: Measured) -> None:
     rate = 2 * peak.rate
     over = asyncio.run(open_loop(stack.port, stack.requests(int(rate * BLOCK_SECONDS)), rate))
     found.over.append(over)
+    print(f"at saturation {peak.rate:.2f} replies/s, asked for {rate:.2f}: {over.rate:.2f}", flush=True)
     for name, size in stack.memory().items():
         found.grown[name] = max(found.grown.get(name, 0), size - before.get(name, size))
 
 
 async def _hang_ups(stack: Stack, found: Measured) -> None:
-    """In waves of as many as there are places: each reads its first words and hangs up."""
+    """In waves of as many as the engine answers at once: all have read their first words when all hang up."""
     while found.hung_up < HANG_UPS:
-        wave = min(CHATS, HANG_UPS - found.hung_up)
+        wave = min(SEQUENCES, HANG_UPS - found.hung_up)
         began = await asyncio.gather(*(_words_of(stack.port, one) for one in stack.requests(wave, stream=True)))
         left = time.monotonic()
         for writer in began:

@@ -5,7 +5,7 @@ from vllm.v1.executor.multiproc_executor import MultiprocExecutor  # noqa: TID25
 from serve.vllm_compat import sleep_between_messages
 
 
-class RestingExecutor(MultiprocExecutor):
+class RestingExecutor(MultiprocExecutor):  # type: ignore[misc]  # vLLM is untyped to mypy
     """Sleeps until the worker's step is done: stock vLLM spins on a core of its own for as long."""
 
     def _init_executor(self) -> None:

@@ -20,9 +20,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from core.conversation import Conversation
+from core.error_classes import ErrorClass
 from core.gate import Evaluation
 from core.judging import Prefer
 from core.recipe import Recipe
+from core.wish import recipe_of, wish_in
 from resources import adapters, base_model, datasets, folders, preferences, trained
 from resources.failures import DatasetUnusable, classify
 from resources.golden_sets import golden_conversations
@@ -32,7 +34,7 @@ from resources.progress import Progress
 from resources.reference_sets import GENERAL, REPLAY, read_probes, read_set
 from resources.settings import Settings, read_settings
 from resources.store import Store, open_store
-from resources.trainer import INTERRUPTED, ErrorClass
+from resources.trainer import INTERRUPTED
 from resources.trainer_guard import TrainerGuard, end_as_a_failure, stop_at_once
 from resources.versions import Claim, Version
 from wrappers.adapter_job import AdapterJob, library_versions, train_adapter
@@ -94,6 +96,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> None:
         version = store.versions.get(arguments.version)
         claim = Claim(version.n, arguments.fence, version.attempts, version.state, resumed=True)
         work = Work(settings, store, claim, version, base, fingerprint)
+        _use_gpus(wish_in(version.settings).gpu_ids)
         if arguments.stage == "train":
             with TrainerGuard(store, claim) as guard:
                 train(work, guard)
@@ -104,6 +107,12 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> None:
                 evaluate(work, guard)
     finally:
         store.close()
+
+
+def _use_gpus(ids: Sequence[int]) -> None:
+    """Read when torch first looks for a GPU, which nothing did yet."""
+    if ids:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, ids))
 
 
 def train(work: Work, guard: TrainerGuard) -> None:
@@ -224,7 +233,7 @@ def _checkpointing(work: Work, origin: Origin) -> Checkpointing:
         publish=folders.publish,
         check=folders.check,
         hashes=folders.hashes,
-        keep=work.settings.checkpoint_keep,
+        keep=wish_in(work.version.settings).checkpoint_keep or work.settings.checkpoint_keep,
     )
     least = 0.0 if origin.recipe.makes_adapter else WHOLE_MODEL_CHECKPOINT_SECONDS
     return Checkpointing(checkpoints, origin, max(seconds, least))
@@ -254,9 +263,9 @@ def _dataset_hash(work: Work) -> str:
 
 def _origin(work: Work, dataset_hash: str) -> Origin:
     """What this training belongs to; a version keeps the live settings of its claim, whatever was changed since."""
-    kept = {name: work.version.settings[name] for name in ("finetune_epochs", "start_from")}
-    kept["finetune_method"] = work.version.method
-    recipe = work.settings.recipe(work.settings.live().changed(kept), base_model.parameters(work.base))
+    size = base_model.parameters(work.base)
+    kept = {**work.version.settings, "finetune_method": work.version.method}
+    recipe = recipe_of(kept, work.settings.live(), lambda live: work.settings.recipe(live, size))
     parent = work.version.parent if recipe.start_from == "champion" else None
     return Origin(work.claim.n, work.fingerprint, dataset_hash, recipe, parent, library_versions(recipe))
 

@@ -8,6 +8,7 @@ from assets.checks import DATASET_CHECKS, dataset_checks, description_checks
 from assets.conversations import raw_conversations
 from assets.step import POOL, folder, step
 from core.rules import RULES_VERSION
+from core.wish import wish_in
 from resources.dataset_description import Description, describe
 from resources.dataset_page import PICTURES
 from resources.golden_sets import golden_conversations
@@ -38,7 +39,7 @@ def validated_dataset(
         target = folder(settings, "datasets", claim.n)
         screener = Screener(
             tokenizer,
-            settings.finetune_max_length,
+            wish_in(store.versions.get(claim.n).settings).recipe.get("max_length", settings.finetune_max_length),
             settings.caps(),
             recognise=recogniser(settings.data_recogniser),
             recogniser=name_and_version(settings.data_recogniser),

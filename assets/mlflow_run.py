@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import dagster as dg
 
+from core.wish import wish_in
 from resources.holding import error_class_of
 from resources.mlflow_store import MlflowUnavailable
 from resources.settings import Settings
@@ -53,16 +54,15 @@ def _open(
     context: dg.AssetExecutionContext, store: Store, settings: Settings, tracking: Tracking, version: Version
 ) -> str:
     never_used = all(earlier.mlflow_run_id is None for earlier in store.versions.history(limit=200))
-    return tracking.open_run(
-        context, f"v{version.n}", version.mlflow_run_id, run_tags(settings, version), create=never_used
-    )
+    tags = run_tags(settings, version)
+    return tracking.open_run(context, tags["job_name"], version.mlflow_run_id, tags, create=never_used)
 
 
 def run_tags(settings: Settings, version: Version) -> dict[str, str]:
     """How the run is found again in MLflow."""
     return {
         "whetstone.version": str(version.n),
-        "job_name": f"v{version.n}",
+        "job_name": wish_in(version.settings).job_name or f"v{version.n}",
         "project": "finetuning-mlops",
         "base_model": settings.base_model,
         "base_fingerprint": version.base_fingerprint,

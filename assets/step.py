@@ -17,6 +17,7 @@ from resources.versions import Claim
 
 VERSION_TAG = "whetstone/version"
 DEAD_BEAT_TAG = "whetstone/dead_beat"
+TRIGGER_TAG = "whetstone/trigger"
 # the prefix keeps it off the pages
 PROCESS_TAG = ".dagster/whetstone/process"
 PROGRESS_TAG = "whetstone/progress"
@@ -32,9 +33,12 @@ def step(
     tag = context.instance.add_run_tags
     tag(context.run.run_id, {PROCESS_TAG: this_process()})
     try:
-        claim = (begin if begins else go_on)(
-            store, context.run.run_id, dead_beat=_dead_beat(context), lease_seconds=settings.lease_seconds
-        )
+        owner, lease = context.run.run_id, settings.lease_seconds
+        if begins:
+            trigger = _number(context, TRIGGER_TAG)
+            claim = begin(store, owner, dead_beat=_number(context, DEAD_BEAT_TAG), lease_seconds=lease, trigger=trigger)
+        else:
+            claim = go_on(store, owner, dead_beat=_number(context, DEAD_BEAT_TAG), lease_seconds=lease)
         tag(context.run.run_id, {VERSION_TAG: str(claim.n)})
         with _heeding_the_pages(context, store, claim), holding(store, claim, keep=_more_follows(context)):
             yield claim
@@ -78,8 +82,8 @@ def started(pid: int) -> str:
         return ""
 
 
-def _dead_beat(context: dg.AssetExecutionContext) -> int | None:
-    tag = context.run.tags.get(DEAD_BEAT_TAG, "")
+def _number(context: dg.AssetExecutionContext, name: str) -> int | None:
+    tag = context.run.tags.get(name, "")
     return int(tag) if tag.isdecimal() else None
 
 

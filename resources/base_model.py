@@ -62,6 +62,18 @@ def parameters(folder: Path) -> int:
     return count
 
 
+def linear_layers(folder: Path) -> frozenset[str]:
+    """Names of what an adapter can be put on: the matrices of a base, without embeddings, norms and head."""
+    from safetensors import safe_open
+
+    names: set[str] = set()
+    for weights in folder.glob("*.safetensors"):
+        with safe_open(weights, framework="numpy") as tensors:
+            names.update(name for name in tensors.keys() if len(tensors.get_slice(name).get_shape()) == 2)  # noqa: SIM118
+    layers = {name.removesuffix(".weight") for name in names if name.endswith(".weight")}
+    return frozenset(layer for layer in layers if not layer.endswith(("embed_tokens", "lm_head", "wte", "wpe")))
+
+
 def _candidates(base_model: str, models_dir: Path) -> Iterator[Path]:
     yield Path(base_model).expanduser()
     yield prepared_folder(base_model, models_dir)

@@ -5,13 +5,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
+from core.wish import Wish, wish_in
 from resources.champions import champion_row
-from resources.conversation_rows import waits
+from resources.conversation_rows import wanted_of
 from resources.endings import abandon_version, fail_version
 from resources.event_rows import write_event
 from resources.store_errors import AttemptsExhausted, Fenced, VersionBusy, VersionStopped
 from resources.tables import conversations, triggers, utc_now, versions
 from resources.version_rows import Claim, State, unfinished_row
+from resources.waiting_triggers import give_up_waiting, waiting_job, waiting_triggers
 
 
 def claim_version(
@@ -21,14 +23,20 @@ def claim_version(
     lineage: str,
     settings: Mapping[str, Any],
     max_attempts: int,
+    trigger: int | None = None,
 ) -> Claim | AttemptsExhausted | None:
-    """The unfinished version if it is free, else all that waits as a new one; None when nothing does."""
+    """The unfinished version if it is free, else all that waits as a new one; None when nothing does.
+
+    `trigger` is the request that a new one is begun for: none is begun where it was cancelled or served meanwhile.
+    """
     row = unfinished_row(connection)
     if row is not None:
         _check_free(row, owner, dead_beat)
         if row.base_fingerprint == lineage:
             return _take_over(connection, row, owner, max_attempts)
         abandon_version(connection, row, "the base model was changed")
+    if trigger is not None and not _still_waits(connection, trigger):
+        return None
     return _claim_waiting(connection, owner, lineage, settings)
 
 
@@ -99,9 +107,19 @@ def _take_over(connection: Connection, row: Row[Any], owner: str, max_attempts: 
     return Claim(row.n, row.fence + 1, attempts, row.state, resumed=True)
 
 
+def _still_waits(connection: Connection, trigger: int) -> bool:
+    return connection.execute(waiting_triggers().where(triggers.c.id == trigger)).first() is not None
+
+
 def _claim_waiting(connection: Connection, owner: str, lineage: str, settings: Mapping[str, Any]) -> Claim | None:
-    if connection.execute(select(conversations.c.seq).where(waits()).limit(1)).first() is None:
+    job = waiting_job(connection)
+    wish = wish_in(job.params) if job else Wish()
+    wanted = wanted_of(wish)
+    if connection.execute(select(conversations.c.seq).where(wanted).limit(1)).first() is None:
+        if job is not None and wish.dataset_id is not None:
+            give_up_waiting(connection, [job], lineage, f"no conversation of dataset {wish.dataset_id} waits any more")
         return None
+    settings = wish.settings(settings) if job else settings
     # the beat goes on over all versions, so that a beat seen dead in one is never alive in the next
     highest = connection.execute(select(func.max(versions.c.n), func.max(versions.c.beat))).one()
     n = (highest[0] or 0) + 1
@@ -129,8 +147,10 @@ def _claim_waiting(connection: Connection, owner: str, lineage: str, settings: M
         )
     )
     # by what is free, never up to a number: a row with a lower number may be committed later
-    claimed = connection.execute(update(conversations).where(waits()).values(version=n)).rowcount
+    claimed = connection.execute(update(conversations).where(wanted).values(version=n)).rowcount
     asked = update(triggers).where(triggers.c.version.is_(None), triggers.c.cancelled_at.is_(None))
+    if job is not None and wish.dataset_id is not None:  # the others asked for all that waits, and wait on for the rest
+        asked = asked.where(triggers.c.id == job.id)
     by_trigger = connection.execute(asked.values(version=n)).rowcount
     counts = {"claimed": claimed, "triggers": by_trigger}
     connection.execute(update(versions).where(versions.c.n == n).values(counts=counts))

@@ -11,6 +11,7 @@ from core.eligibility import Eligibility
 from core.pii import UNIQUE, mask_unique
 from core.rules import Finding
 from core.sides import Side
+from core.wish import Wish, source_of
 from resources.tables import conversations, texts, utc_now
 
 # what `IN (...)` is given at once: far below the limits of both databases
@@ -140,3 +141,9 @@ def in_no_version() -> ColumnElement[bool]:
 def waits() -> ColumnElement[bool]:
     """Eligible and in no version; written as the partial indexes have it."""
     return conversations.c.eligible & in_no_version()
+
+
+def wanted_of(wish: Wish) -> ColumnElement[bool]:
+    """What waits, of that one upload where the wish names one."""
+    one_upload = conversations.c.source == source_of(wish.dataset_id) if wish.dataset_id is not None else None
+    return waits() if one_upload is None else waits() & one_upload

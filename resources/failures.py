@@ -2,7 +2,7 @@
 
 import errno
 
-from resources.trainer import ErrorClass
+from core.error_classes import ErrorClass
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
 _MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "cannot allocate memory")

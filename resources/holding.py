@@ -15,10 +15,22 @@ class NothingToDo(RuntimeError):
     """There is no version to work on; the message says how one comes to be."""
 
 
-def begin(store: Store, owner: str, *, dead_beat: int | None = None, lease_seconds: float = 15.0) -> Claim:
-    """Claim the unfinished version, or everything that waits as a new one; NothingToDo when nothing waits."""
-    claim = mine(store, owner) or _claim(store, owner, dead_beat, lease_seconds)
+def begin(
+    store: Store,
+    owner: str,
+    *,
+    dead_beat: int | None = None,
+    lease_seconds: float = 15.0,
+    trigger: int | None = None,
+) -> Claim:
+    """Claim the unfinished version, or everything that waits as a new one; NothingToDo when nothing waits.
+
+    `trigger` is the request that this run was started for: cancelled meanwhile, it begins nothing.
+    """
+    claim = mine(store, owner) or _claim(store, owner, dead_beat, lease_seconds, trigger)
     if claim is None:
+        if trigger is not None and not store.triggers.waits(trigger):
+            raise NothingToDo("What this run was started for was cancelled, or another run served it: nothing is begun")
         raise NothingToDo("Nothing eligible waits and no version is unfinished: send conversations first")
     return claim
 
@@ -80,10 +92,12 @@ def _claim_on(version: Version) -> Claim:
     return Claim(version.n, version.fence, version.attempts, version.state, resumed=version.attempts > 1)
 
 
-def _claim(store: Store, owner: str, dead_beat: int | None, lease_seconds: float) -> Claim | None:
+def _claim(
+    store: Store, owner: str, dead_beat: int | None, lease_seconds: float, trigger: int | None = None
+) -> Claim | None:
     """Claim; where another owner holds the version and nobody watched it so far, watch it for one lease."""
     try:
-        return store.versions.claim(owner, dead_beat=dead_beat)
+        return store.versions.claim(owner, dead_beat=dead_beat, trigger=trigger)
     except VersionStopped:
         # a person's stop is no crash: a lease left standing would cost an attempt when the version goes on
         if held := _held(store, owner):
@@ -92,7 +106,7 @@ def _claim(store: Store, owner: str, dead_beat: int | None, lease_seconds: float
     except VersionBusy as busy:
         if dead_beat is not None or not _stays_still(store, busy, lease_seconds):
             raise
-        return store.versions.claim(owner, dead_beat=busy.beat)
+        return store.versions.claim(owner, dead_beat=busy.beat, trigger=trigger)
 
 
 def _stays_still(

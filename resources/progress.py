@@ -1,10 +1,11 @@
 """How far training is."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from resources.claims import check_held
 from resources.database import Database
@@ -66,6 +67,10 @@ class ProgressLog:
         row = self._database.read(lambda c: c.execute(query).first())
         return _progress(row) if row else None
 
+    def latest_of(self, n: int) -> Progress | None:
+        """The last report of version n."""
+        return self._database.read(lambda c: latest_reports(c, [n])).get(n)
+
     def curve(self, n: int) -> list[Progress]:
         """One a stage and step, in their order; what was repeated after a restart counts once."""
         query = select(table).where(table.c.version == n).order_by(table.c.id)
@@ -73,6 +78,13 @@ class ProgressLog:
         last = {(row.stage, row.step): row for row in rows}
         stages = list(dict.fromkeys(row.stage for row in rows))
         return [_progress(last[key]) for key in sorted(last, key=lambda key: (stages.index(key[0]), key[1]))]
+
+
+def latest_reports(connection: Connection, ns: Sequence[int]) -> dict[int, Progress]:
+    """The last report of each of these versions that has one."""
+    last = select(func.max(table.c.id)).where(table.c.version.in_(ns)).group_by(table.c.version)
+    rows = connection.execute(select(table).where(table.c.id.in_(last))).all() if ns else []
+    return {row.version: _progress(row) for row in rows}
 
 
 def _finite(value: float | None) -> float | None:

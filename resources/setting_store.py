@@ -66,13 +66,7 @@ class Pause:
         self._database.write(lambda c: pause(c, reason))
 
     def clear(self, by: str) -> None:
-        def work(connection: Connection) -> None:
-            waiting = update(pauses).where(pauses.c.cleared_at.is_(None))
-            done = connection.execute(waiting.values(cleared_at=utc_now(), cleared_by=by))
-            if done.rowcount:
-                write_event(connection, "unpaused", f"Automatic training goes on, says {by}", data={"by": by})
-
-        self._database.write(work)
+        self._database.write(lambda c: unpause(c, by))
 
 
 def _readable(defaults: LiveSettings, known: Mapping[str, Any]) -> LiveSettings:
@@ -92,6 +86,13 @@ def pause(connection: Connection, reason: str) -> None:
     newest = connection.execute(select(func.coalesce(func.max(versions.c.n), 0))).scalar_one()
     connection.execute(insert(pauses).values(reason=reason, after_version=newest, created_at=utc_now()))
     write_event(connection, "paused", f"Automatic training is paused: {reason}", data={"reason": reason})
+
+
+def unpause(connection: Connection, by: str) -> None:
+    """A person acted: automatic training goes on where it waited for that."""
+    waiting = update(pauses).where(pauses.c.cleared_at.is_(None))
+    if connection.execute(waiting.values(cleared_at=utc_now(), cleared_by=by)).rowcount:
+        write_event(connection, "unpaused", f"Automatic training goes on, says {by}", data={"by": by})
 
 
 def _close_what_nobody_waits_for(connection: Connection) -> None:

@@ -11,6 +11,7 @@ from resources.deployments import Deployments
 from resources.erasure_rows import Erasures
 from resources.events import Events, Outbox
 from resources.experiments import Experiments
+from resources.jobs import Jobs
 from resources.models import Models
 from resources.progress import ProgressLog
 from resources.retention import Retention
@@ -59,6 +60,7 @@ class Store:
         self.settings = SettingStore(self.database, live_defaults)
         self.pause = Pause(self.database)
         self.versions = Versions(self.database, self.settings, lineage)
+        self.jobs = Jobs(self.database, self.settings, lineage)
         self.triggers = Triggers(self.database)
         self.progress = ProgressLog(self.database)
         self.champion = Champions(self.database, lineage)

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from core.error_classes import ErrorClass
 from resources.progress import Progress
 from resources.store_errors import Fenced, StoreUnavailable
 from resources.versions import Claim
 
 Stage = Literal["train", "evaluate"]
-ErrorClass = Literal["OUT_OF_MEMORY", "DATASET_ERROR", "DISK_ERROR", "INTERRUPTED", "GPU_ERROR", "UNKNOWN_ERROR"]
 
 # Exit statuses of train.py beside 0 and 1.
 FENCED_OUT = 76

@@ -69,6 +69,11 @@ class Triggers:
         row = self._database.read(lambda c: c.execute(select(triggers).where(triggers.c.id == id)).first())
         return _trigger(row) if row else None
 
+    def waits(self, id: int) -> bool:
+        """Whether this one is neither cancelled nor served yet."""
+        query = waiting_triggers().where(triggers.c.id == id)
+        return self._database.read(lambda c: c.execute(query).first()) is not None
+
     def of_key(self, idempotency_key: str) -> Trigger | None:
         """What was asked for with this key, whatever became of it."""
         query = select(triggers).where(triggers.c.idempotency_key == idempotency_key)

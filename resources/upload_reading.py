@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from core.conversation import Conversation
 from core.formats import IMPORT_FORMATS, LOOKED_AT, Columns, FormatUnknown, ImportFormat, RecordRefused, format_of
 from core.formats_in import to_conversations
+from core.wish import source_of
 from resources.line_findings import LineFinding
 from resources.readers import read_records
 from resources.records import BadLine, FileRefused, Record
@@ -66,7 +67,7 @@ class Source(NamedTuple):
     @property
     def name(self) -> str:
         """What its conversations have as their source, and their ids begin with."""
-        return f"dataset-{self.id}"
+        return source_of(self.id)
 
 
 def format_in(source: Source) -> ImportFormat:

@@ -46,16 +46,24 @@ class Versions:
         self._settings = settings
         self._lineage = lineage
 
-    def claim(self, owner: str, *, dead_beat: int | None = None, max_attempts: int = MAX_ATTEMPTS) -> Claim | None:
+    def claim(
+        self,
+        owner: str,
+        *,
+        dead_beat: int | None = None,
+        max_attempts: int = MAX_ATTEMPTS,
+        trigger: int | None = None,
+    ) -> Claim | None:
         """Take the unfinished version over, or all waiting conversations and triggers as a new one.
 
-        None: nothing eligible waits. VersionBusy: its owner may be alive (VersionStopped: a person stopped it).
+        None: nothing eligible waits, or `trigger` waits no more.
+        VersionBusy: its owner may be alive (VersionStopped: a person stopped it).
         AttemptsExhausted: it has just been failed.
         """
 
         def work(connection: Connection) -> Claim | AttemptsExhausted | None:
             now = self._settings.current(connection).public()
-            return claim_version(connection, owner, dead_beat, self._lineage, now, max_attempts)
+            return claim_version(connection, owner, dead_beat, self._lineage, now, max_attempts, trigger)
 
         claim = self._database.write(work)
         if isinstance(claim, AttemptsExhausted):

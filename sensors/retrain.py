@@ -3,7 +3,7 @@
 import dagster as dg
 
 from assets.jobs import retrain
-from assets.step import DEAD_BEAT_TAG, VERSION_TAG
+from assets.step import DEAD_BEAT_TAG, TRIGGER_TAG, VERSION_TAG
 from core.scheduling import Skip, decide
 from resources.lease_watch import LeaseWatch
 from resources.store import Store, StoreUnavailable
@@ -25,4 +25,6 @@ def retrain_at_batch_threshold(
     tags = {VERSION_TAG: str(decision.version), "whetstone/reason": decision.reason, "dagster/max_retries": "0"}
     if state.unfinished and state.unfinished.lease == "dead":
         tags[DEAD_BEAT_TAG] = str(state.unfinished.beat)
+    if state.trigger and not state.unfinished:
+        tags[TRIGGER_TAG] = str(state.trigger.id)
     return dg.RunRequest(run_key=decision.run_key, tags=tags)

@@ -1,7 +1,7 @@
 """The whole HTTP face in one FastAPI app, without Ray, vLLM, torch or MLflow."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from core.live_settings import LiveSettings
+from core.recipe import Recipe
 from core.verdict import GateThresholds
 from resources.store import Store
 from resources.upload_files import UploadFiles
@@ -32,6 +33,8 @@ from serve.experiments_api import ModelsOnHand, experiment_routes
 from serve.features import FeatureLookUp, Features
 from serve.guarded import Chats
 from serve.health_api import health_routes
+from serve.job_shapes import Bench
+from serve.jobs_api import JobOffice, job_routes
 from serve.keeper import Keeper, Writer
 from serve.limits import Gate, IngressLimits
 from serve.listener import Listener
@@ -76,6 +79,8 @@ class IngressDeps:
     tokenizer: str = ""
     adapters: Path = Path("var/adapters")
     state_dir: Path = Path("var")
+    make_recipe: Callable[[LiveSettings], Recipe] = lambda live: Recipe()
+    layers: Collection[str] = ()
     thresholds: GateThresholds = field(default_factory=GateThresholds)
     model_name: str = "whetstone"
     plan: DeploymentPlan | None = None
@@ -121,6 +126,7 @@ def build_api(deps: IngressDeps) -> FastAPI:
         review_routes(door, limits),
         experiment_routes(door, limits, ModelsOnHand(answering.speakers.names, deps.engine_adapters)),
         model_routes(_model_shop(deps, door, answering.speakers.names)),
+        job_routes(_job_office(deps, door, live)),
         report_routes(door, deps.state_dir, deps.thresholds),
         health_routes(deps.engine, answering, metrics, door),
     ]
@@ -130,6 +136,11 @@ def build_api(deps: IngressDeps) -> FastAPI:
 def _model_shop(deps: IngressDeps, door: StoreDoor, names: Callable[[], list[str]]) -> ModelShop:
     shelf = Shelf(deps.adapters, deps.base_model, deps.store.lineage, deps.model_name)
     return ModelShop(door, deps.limits, shelf, names, deps.engine, deps.engine_adapters, deps.plan)
+
+
+def _job_office(deps: IngressDeps, door: StoreDoor, live: LiveView) -> JobOffice:
+    bench = Bench(deps.base_model, deps.store.lineage, lambda: live.settings, deps.make_recipe)
+    return JobOffice(door, deps.limits, bench, deps.state_dir, deps.layers, deps.plan.gpus if deps.plan else None)
 
 
 def _assembled(routers: list[APIRouter], lifespan: Any, keys: Keys, metrics: Metrics) -> FastAPI:

@@ -58,6 +58,8 @@ class IngressReplica:
         store = _store(settings, lineage)
         client = client_of(engine)
         pins, home = Pins(), settings.state_dir
+        base = base_model.resolve(settings.base_model, settings.models_dir)
+        size = base_model.parameters(base)
         self._follower = ChampionFollower(store, client, state_dir=home, lineage=lineage, pins=pins)
         self._experiments = ExperimentFollower(
             store,
@@ -97,7 +99,9 @@ class IngressReplica:
             thresholds=settings.gate_thresholds(),
             model_name=settings.mlflow_model_name,
             plan=DeploymentPlan(settings, ray.cluster_resources().get("GPU", 0)),
-            tokenizer=str(base_model.resolve(settings.base_model, settings.models_dir)),
+            tokenizer=str(base),
+            make_recipe=lambda live: settings.recipe(live, size),
+            layers=base_model.linear_layers(base),
             max_tokens=settings.finetune_max_length,
             listener=listener,
         )

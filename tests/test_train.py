@@ -19,6 +19,7 @@ from core.gate import Evaluation
 from core.live_settings import LiveSettings
 from core.manifest import Manifest
 from core.recipe import Method
+from core.wish import Wish
 from resources import adapters, base_model, datasets, whole_models
 from resources.feedback import Feedback
 from resources.store import Store, open_store
@@ -166,6 +167,20 @@ def test_both_stages_leave_what_the_graph_needs_and_training_twice_changes_nothi
     assert len(units) == len(result.held_out), "one of each, as in the dataset"
     assert all(re.fullmatch(r"unit-\d+", unit) for unit in units), "a report names nobody"
     assert (shop.state / "logs" / "trainer-v1.log").stat().st_size > 0
+
+
+def test_what_a_job_asked_for_is_what_is_trained(shop: Shop) -> None:
+    shop.store.versions.abandon(1, "for this test")
+    asked = {"rank": 2, "epochs": 1, "targets": ["q_proj"], "tokens_per_step": 512, "learning_rate": 0.004}
+    shop.store.jobs.ask(Wish(job_name="small", recipe=asked))
+    shop.claim = shop.store.versions.claim("run-2") or pytest.fail("not claimed")
+    conversations = short_conversations(TRAIN + HELD_OUT)
+    shop.dataset(conversations[:TRAIN], conversations[TRAIN:])
+    assert shop.run("train").returncode == 0
+    manifest = adapters.verify(shop.adapter(), shop.fingerprint)
+    assert {name: manifest.recipe[name] for name in asked} == asked
+    assert manifest.recipe["pack_tokens"] == 256, "what was not asked for is as the settings have it"
+    assert json.loads((shop.adapter() / adapters.CONFIG).read_text(encoding="utf-8"))["r"] == 2
 
 
 def test_a_trainer_told_to_stop_saves_and_the_next_one_goes_on(long_shop: Shop) -> None:

@@ -12,8 +12,9 @@ from assets.conversations import raw_conversations
 from assets.datasets import validated_dataset
 from assets.models import registered_model
 from assets.reports import evaluation_report
-from assets.step import PROGRESS_TAG, VERSION_TAG
+from assets.step import PROGRESS_TAG, TRIGGER_TAG, VERSION_TAG
 from core.sides import SIDES
+from core.wish import Wish
 from resources import datasets, folders
 from resources.erasing import finish, places_of
 from resources.progress import Progress
@@ -180,6 +181,19 @@ def test_a_person_who_stops_it_costs_no_attempt(shop: Workshop) -> None:
     shop.store.versions.resume(1)
     assert shop.run().success
     assert shop.store.versions.get(1).attempts == 1
+
+
+def test_a_jobs_name_is_its_runs_and_a_cancelled_one_begins_nothing(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    shop.store.jobs.ask(Wish(job_name="support-ko", recipe={"max_length": 256}))
+    assert shop.run(tags={TRIGGER_TAG: "1"}).success
+    assert shop.tracking.runs["run-1"]["tags"]["job_name"] == "support-ko"
+    assert (shop.store.versions.get(1).screened_with or {})["max_tokens"] == 256
+    shop.capture(60, 70)
+    shop.store.jobs.ask(Wish())
+    shop.store.jobs.cancel(2, "not needed")
+    assert "started for was cancelled" in shop.failure(shop.run(tags={TRIGGER_TAG: "2"}))
+    assert shop.store.conversations.waiting() == 10
 
 
 class Terminated(BaseException):

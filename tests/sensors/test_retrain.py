@@ -3,7 +3,8 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from assets.step import DEAD_BEAT_TAG, VERSION_TAG
+from assets.step import DEAD_BEAT_TAG, TRIGGER_TAG, VERSION_TAG
+from core.wish import Wish
 from resources.progress import Progress
 from resources.store import StoreUnavailable
 from sensors.loop_state import AD_HOC_JOB, gather
@@ -17,6 +18,14 @@ def test_below_the_threshold_it_counts(tower: Watchtower) -> None:
     assert tower.tick() == "no eligible conversation waits"
     tower.capture(0, 49)
     assert tower.tick() == "49 of 50 eligible conversations"
+
+
+def test_a_job_goes_below_the_threshold_and_its_run_knows_for_whom_it_was_started(tower: Watchtower) -> None:
+    tower.capture(0, 2)
+    tower.store.jobs.ask(Wish(job_name="small"))
+    assert tower.request().tags[TRIGGER_TAG] == "1"
+    tower.store.jobs.cancel(1, "not needed")
+    assert tower.tick() == "2 of 50 eligible conversations"
 
 
 def test_a_full_batch_requests_the_next_version_and_reads_only(tower: Watchtower) -> None:

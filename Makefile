@@ -1,7 +1,7 @@
 # Every target sets up first what it needs; what is set up already costs a second.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test test-fast test-faults bench lint fix backup restore export-data serve-yaml
+.PHONY: help setup demo up down test test-fast test-faults bench lint fix backup restore export-data serve-yaml watch
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUN := .venv/bin/python
@@ -22,6 +22,9 @@ demo: ## The whole loop once on real conversations, then it stays up (DEMO_EXIT=
 
 up: setup ## Ingress with its engine, Dagster and MLflow, until Ctrl-C or make down
 	@exec $(RUN) -m deploy.stack up
+
+watch: ## How far a training is, on this terminal, until Ctrl-C
+	@exec $(RUN) -m deploy.follow
 
 down: ## Ends what make up started
 	@exec $(RUN) -m deploy.stack down

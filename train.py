@@ -283,10 +283,18 @@ def _job(work: Work, origin: Origin) -> AdapterJob:
         own = work.store.versions.ids_since(work.claim.n, origin.parent or 0)
         replay += [conversation for conversation in conversations if conversation.id not in own]
         conversations = [conversation for conversation in conversations if conversation.id in own]
-    recipe = origin.recipe
+    recipe = _fitting_into_memory(work, origin.recipe)
     needed = recipe.patience or recipe.rate_factors
     validation = datasets.read_side(work.folder("datasets"), "validation") if needed else []
     return AdapterJob(work.base, work.base.name, conversations, replay, recipe, start, said, validation)
+
+
+def _fitting_into_memory(work: Work, recipe: Recipe) -> Recipe:
+    """More and shorter rows make the same steps: what was asked for stays in the manifest as it was asked."""
+    tokens = recipe.row_tokens(work.version.out_of_memory)
+    if tokens < recipe.pack_tokens:
+        logger.warning("Memory ran out before: rows of %d instead of %d tokens", tokens, recipe.pack_tokens)
+    return recipe.model_copy(update={"pack_tokens": tokens})
 
 
 def _preferences(work: Work, recipe: Recipe, conversations: Sequence[Conversation]) -> list[dict[str, Any]]:

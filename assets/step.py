@@ -8,7 +8,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from resources.holding import NothingToDo, begin, go_on, holding
+from core.error_classes import advice
+from resources.holding import NothingToDo, begin, error_class_of, go_on, holding
 from resources.mlflow_store import MlflowUnavailable
 from resources.settings import Settings
 from resources.store import Store, StoreError
@@ -43,7 +44,15 @@ def step(
         with _heeding_the_pages(context, store, claim), holding(store, claim, keep=_more_follows(context)):
             yield claim
     except (NothingToDo, StoreError, TrainerFailed, MlflowUnavailable, ValueError) as refusal:
-        raise dg.Failure(description=str(refusal), allow_retries=False) from refusal
+        raise dg.Failure(str(refusal), metadata=_what_to_do(refusal), allow_retries=False) from refusal
+
+
+def _what_to_do(refusal: Exception) -> dict[str, str]:
+    """What the page of the run shows beside the sentence; a refusal that is no failure of the training needs none."""
+    if isinstance(refusal, NothingToDo | StoreError):
+        return {}
+    found = error_class_of(refusal)
+    return {"error_class": found, "what_to_do": advice(found)}
 
 
 @contextmanager

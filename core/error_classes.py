@@ -6,8 +6,8 @@ ErrorClass = Literal["OUT_OF_MEMORY", "DATASET_ERROR", "DISK_ERROR", "INTERRUPTE
 ErrorGroup = Literal["GPU_ERROR", "DATASET_ERROR", "UNKNOWN_ERROR"]
 
 _ADVICE: dict[ErrorClass, str] = {
-    "OUT_OF_MEMORY": "set FINETUNE_PACK_TOKENS, FINETUNE_MAX_LENGTH or FINETUNE_LORA_RANK lower, or leave the engine "
-    "less memory",
+    "OUT_OF_MEMORY": "the next attempt computes rows of half the length at once, to the same result; where that is not "
+    "enough, set FINETUNE_MAX_LENGTH or FINETUNE_LORA_RANK lower, or leave the engine less memory",
     "DATASET_ERROR": "look at the reasons of the rejected conversations in var/reports/vN/data.html; what is missing "
     "or damaged is made anew by the next attempt",
     "DISK_ERROR": "make room on the disk of the state folder, or lower CHECKPOINT_KEEP; the training goes on from its "

@@ -12,6 +12,7 @@ StartFrom = Literal["base", "champion"]
 Schedule = Literal["cosine", "constant"]
 
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+SHORTEST_ROW = 64
 RateFactor = Annotated[float, Field(gt=0.0, le=100.0, allow_inf_nan=False)]
 LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 
@@ -78,6 +79,10 @@ class Recipe(Domain):
     def makes_adapter(self) -> bool:
         """Whether an adapter comes of it, and no model of its own."""
         return self.method != "full"
+
+    def row_tokens(self, halvings: int) -> int:
+        """Length of a packed row after so many attempts that ran out of memory; it never falls below the shortest."""
+        return min(self.pack_tokens, max(SHORTEST_ROW, self.pack_tokens >> halvings))
 
     def fingerprint(self) -> str:
         """Equal for equal recipes, different when any number differs."""

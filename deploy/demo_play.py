@@ -118,6 +118,8 @@ class Play:
                 if version and version.get("error") not in (None, error):
                     error = version["error"]
                     self._say(f"  attempt {version['attempts']} failed and is repeated: {error}")
+                    if version.get("advice"):
+                        self._say(f"  what to do: {version['advice']}")
                 if progress["state"] == "registering":
                     self._chat.pause = 0.1  # the first reply of the new version is to be seen as soon as it is there
                 time.sleep(POLL_SECONDS)

@@ -24,7 +24,7 @@ class RunView(ABC):
         return None
 
     @abstractmethod
-    def show(self, progress: dict[str, Any], seen: Seen) -> None:
+    def show(self, progress: dict[str, Any], seen: Seen | None) -> None:
         """Show the newest reading."""
 
 
@@ -36,7 +36,7 @@ class LineView(RunView):
         self._last: tuple[str, int | None] = ("", None)
         self._at = 0.0
 
-    def show(self, progress: dict[str, Any], seen: Seen) -> None:
+    def show(self, progress: dict[str, Any], seen: Seen | None) -> None:
         now = (progress["state"], progress.get("step"))
         changed = now[0] != self._last[0]
         if changed or (now != self._last and time.monotonic() - self._at >= LINE_SECONDS):
@@ -57,7 +57,7 @@ class LiveView(RunView):
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def show(self, progress: dict[str, Any], seen: Seen) -> None:
+    def show(self, progress: dict[str, Any], seen: Seen | None) -> None:
         self._live.update(Text(f"  {_bar(progress)} {describe(progress, seen)}"))
 
 
@@ -66,10 +66,10 @@ def view_for(console: Console) -> RunView:
     return LiveView(console) if console.is_terminal else LineView(console)
 
 
-def describe(progress: dict[str, Any], seen: Seen) -> str:
-    """One line: state, step, loss, ETA, and the chats sent meanwhile."""
+def describe(progress: dict[str, Any], seen: Seen | None) -> str:
+    """One line: state, step, loss, ETA, and the chats sent meanwhile, where somebody sends them."""
     parts = [str(progress["state"]), *(_training(progress) if progress["state"] == "training" else ())]
-    return ", ".join([*parts, f"chats {seen.sent} ({len(seen.failures)} failed)"])
+    return ", ".join([*parts, *([f"chats {seen.sent} ({len(seen.failures)} failed)"] if seen else [])])
 
 
 def _training(progress: dict[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
+from core.error_classes import advice
 from core.verdict import Verdict
 from resources.champions import champion_row, model_name, move_champion
 from resources.event_rows import write_event
@@ -13,7 +14,7 @@ from resources.screening_rows import NOT_SCREENED
 from resources.setting_store import pause
 from resources.store_errors import NotAllowed
 from resources.tables import conversations, pauses, utc_now, versions
-from resources.version_rows import State
+from resources.version_rows import OUT_OF_MEMORY, State
 
 REJECTIONS_THAT_PAUSE = 2
 
@@ -66,12 +67,25 @@ def _promote(connection: Connection, row: Row[Any], why: str, data: dict[str, An
     write_event(connection, "promoted", f"v{row.n} is promoted: {why}", row.n, data)
 
 
+def fail_attempt(connection: Connection, row: Row[Any], error_class: str, message: str) -> None:
+    """The sensor tries again; after an attempt at training that ran out of memory, with rows of half the length."""
+    counted = dict(row.training)
+    if error_class == "OUT_OF_MEMORY" and row.state == "open":
+        counted[OUT_OF_MEMORY] = int(counted.get(OUT_OF_MEMORY, 0)) + 1
+    values = {"released": True, "error_class": error_class, "error": message, "training": counted}
+    connection.execute(update(versions).where(versions.c.n == row.n).values(**values))
+    data = {"attempt": row.attempts, "error_class": error_class, "advice": advice(error_class, row.n)}
+    write_event(connection, "attempt_failed", f"v{row.n}, attempt {row.attempts}: {message}", row.n, data)
+
+
 def fail_version(connection: Connection, row: Row[Any], error_class: str, message: str) -> None:
     """No attempt is left: its conversations wait again, and automatic training waits for a person."""
     _end(connection, row, "failed", error_class=error_class, error=message)
     waiting = _give_rows_back(connection, row.n)
-    text = f"v{row.n} failed after {row.attempts} attempts ({error_class}): {message}"
-    write_event(connection, "run_failed", text, row.n, {"error_class": error_class, "waiting_again": waiting})
+    what_to_do = advice(error_class, row.n)
+    text = f"v{row.n} failed after {row.attempts} attempts ({error_class}): {message}. What to do: {what_to_do}"
+    data = {"error_class": error_class, "advice": what_to_do, "waiting_again": waiting}
+    write_event(connection, "run_failed", text, row.n, data)
     pause(connection, f"{model_name(row.n)} failed after {row.attempts} attempts ({error_class})")
 
 

@@ -6,6 +6,8 @@ from core.error_classes import ErrorClass
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
 _MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "cannot allocate memory")
+# as the writers of weights and of SQLite say it, each as an error of its own
+_FULL = ("no space left on device", "disk quota exceeded", "disk is full", "read-only file system")
 _GPU = ("cuda", "cudnn", "cublas", "nccl", "hip error")
 
 
@@ -20,7 +22,7 @@ def classify(error: BaseException) -> ErrorClass:
         return "DATASET_ERROR"
     if _is_out_of_memory(error, text):
         return "OUT_OF_MEMORY"
-    if isinstance(error, OSError) and error.errno in _DISK:
+    if (isinstance(error, OSError) and error.errno in _DISK) or any(word in text for word in _FULL):
         return "DISK_ERROR"
     if isinstance(error, RuntimeError) and any(word in text for word in _GPU):
         return "GPU_ERROR"

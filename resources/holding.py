@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
 
+from resources.failures import classify
 from resources.store import Fenced, Store, StoreError, StoreUnavailable, VersionBusy, VersionStopped
 from resources.versions import MAX_ATTEMPTS, Claim, Version
 
@@ -80,7 +81,8 @@ def error_class_of(error: BaseException) -> str:
     own = getattr(error, "error_class", None)
     if isinstance(own, str):
         return own
-    return "DATASET_ERROR" if isinstance(error, ValueError) else "UNKNOWN_ERROR"
+    found = classify(error)
+    return "DATASET_ERROR" if found == "UNKNOWN_ERROR" and isinstance(error, ValueError) else found
 
 
 def _held(store: Store, owner: str) -> Version | None:

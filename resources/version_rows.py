@@ -13,6 +13,9 @@ from resources.tables import versions
 State = Literal["open", "trained", "promoted", "rejected", "failed", "abandoned"]
 Desired = Literal["run", "stop"]
 
+# beside the figures of its training
+OUT_OF_MEMORY = "attempts_out_of_memory"
+
 FIRST_BACKOFF_SECONDS = 5.0
 LONGEST_BACKOFF_SECONDS = 300.0
 
@@ -65,6 +68,11 @@ class Version:
     @property
     def unfinished(self) -> bool:
         return self.state in ("open", "trained")
+
+    @property
+    def out_of_memory(self) -> int:
+        """How many of its attempts at training ran out of memory."""
+        return int(self.training.get(OUT_OF_MEMORY, 0))
 
     @property
     def starts_from(self) -> int | None:

@@ -13,7 +13,7 @@ from core.verdict import Verdict
 from resources.claims import beat, check_held, claim_version, release
 from resources.conversation_rows import StoredConversation, stored, with_texts
 from resources.database import Database
-from resources.endings import abandon_version, conclude_version, fail_version
+from resources.endings import abandon_version, conclude_version, fail_attempt, fail_version
 from resources.event_rows import write_event
 from resources.screening_caps import apply_caps_to_version
 from resources.screening_counts import origins
@@ -21,7 +21,16 @@ from resources.screening_rows import Screened, Standing, screened_with, write_de
 from resources.setting_store import SettingStore
 from resources.store_errors import AttemptsExhausted
 from resources.tables import conversations, versions
-from resources.version_rows import Claim, Desired, State, Version, unfinished_row, version_of, version_row
+from resources.version_rows import (
+    OUT_OF_MEMORY,
+    Claim,
+    Desired,
+    State,
+    Version,
+    unfinished_row,
+    version_of,
+    version_row,
+)
 from resources.version_wishes import desire, stop_cancelled, unfinished_version
 
 __all__ = ["MAX_ATTEMPTS", "Claim", "Desired", "Performance", "State", "Version", "Versions"]
@@ -142,8 +151,9 @@ class Versions:
         """open to trained; Fenced when somebody else holds the version."""
 
         def work(connection: Connection) -> None:
-            check_held(connection, claim, "open")
-            values = {"state": "trained", "adapter_sha256": adapter_sha256, "training": dict(training)}
+            row = check_held(connection, claim, "open")
+            kept = {name: row.training[name] for name in (OUT_OF_MEMORY,) if name in row.training}
+            values = {"state": "trained", "adapter_sha256": adapter_sha256, "training": {**training, **kept}}
             connection.execute(update(versions).where(versions.c.n == claim.n).values(**values))
             write_event(connection, "trained", f"v{claim.n} is trained and waits for its verdict", claim.n)
 
@@ -204,10 +214,7 @@ class Versions:
             if row.attempts >= max_attempts:
                 fail_version(connection, row, error_class, message)
             else:
-                values = {"released": True, "error_class": error_class, "error": message}
-                connection.execute(update(versions).where(versions.c.n == row.n).values(**values))
-                data = {"attempt": row.attempts, "error_class": error_class}
-                write_event(connection, "attempt_failed", f"v{row.n}, attempt {row.attempts}: {message}", row.n, data)
+                fail_attempt(connection, row, error_class, message)
             return version_of(version_row(connection, row.n))
 
         return self._database.write(work)

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from core.error_classes import advice
 from core.live_settings import LiveSettings
 from core.pii import mask_personal
 from resources.conversations import StoredConversation
@@ -144,6 +145,8 @@ def history_row(version: Version) -> dict[str, Any]:
         "mlflow_version": version.mlflow_version,
         "attempts": version.attempts,
         "error": version.error,
+        "error_class": version.error_class,
+        "advice": advice(version.error_class, version.n) if version.error_class else None,
     }
 
 

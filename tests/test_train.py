@@ -183,6 +183,23 @@ def test_what_a_job_asked_for_is_what_is_trained(shop: Shop) -> None:
     assert json.loads((shop.adapter() / adapters.CONFIG).read_text(encoding="utf-8"))["r"] == 2
 
 
+def test_after_memory_ran_out_rows_are_half_as_long_and_the_training_goes_on_from_its_checkpoint(
+    long_shop: Shop,
+) -> None:
+    process = long_shop.start("train", CHECKPOINT_SECONDS="0.001")
+    wait_until(lambda: list(long_shop.state.glob("checkpoints/v1/step-*/manifest.json")))
+    process.kill()
+    process.wait()
+    long_shop.store.versions.fail(long_shop.claim, "OUT_OF_MEMORY", "The kernel ended the trainer")
+    long_shop.claim = long_shop.store.versions.claim("run-2") or pytest.fail("not claimed again")
+    assert long_shop.run("train").returncode == 0
+    log = (long_shop.state / "logs" / "trainer-v1.log").read_text(encoding="utf-8")
+    assert "rows of 128 instead of 256 tokens" in log
+    assert "Going on after step" in log
+    manifest = adapters.verify(long_shop.adapter(), long_shop.fingerprint)
+    assert manifest.recipe["pack_tokens"] == 256, "what was asked for stays what was asked for"
+
+
 def test_a_trainer_told_to_stop_saves_and_the_next_one_goes_on(long_shop: Shop) -> None:
     process = long_shop.start("train", CHECKPOINT_SECONDS="3600")
     wait_until(lambda: long_shop.store.progress.curve(1))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from core.pace import Pace
 from core.recipe import Recipe
 from core.rendering import IGNORED, Rendered
 from wrappers.checkpoints import METRIC, Checkpoints, Origin, TrainingState
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+# so many different batches with one and the same loss, but for rounding: never by chance
+_SAME, _NOISE = 10, 1e-6
 
 
 class TrainingImpossible(ValueError):
@@ -204,7 +207,7 @@ class LoraTraining:
         for parameter, gradient in zip(self._parameters.values(), gradients, strict=True):
             parameter.grad = gradient
         norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), self._recipe.gradient_clip)
-        self._demand_finite(loss, float(norm))
+        self._demand_sound(loss, float(norm))
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
@@ -233,11 +236,24 @@ class LoraTraining:
         """All rows of a step, unless they would draw their dropout from one generator in whatever order."""
         return 1 if self._recipe.dropout else max(len(step.rows) for step in self._steps)
 
-    def _demand_finite(self, loss: float, norm: float) -> None:
+    def _demand_sound(self, loss: float, norm: float) -> None:
+        """A training that learns nothing ends where that shows, and not as an adapter that the gate has to judge."""
+        at = f"at step {self._done + 1} of {self.total_steps}"
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingFailed(
-                f"Expected a finite loss and gradient at step {self._done + 1} of {self.total_steps}, found "
-                f"loss {loss} and gradient norm {norm}: lower the learning rate ({self._recipe.learning_rate})"
+                f"Expected a finite loss and gradient {at}, found loss {loss} and gradient norm {norm}: "
+                f"lower the learning rate ({self._recipe.learning_rate})"
+            )
+        if norm == 0.0 and loss > 0.0:
+            raise TrainingFailed(
+                f"Expected a gradient {at}, where the loss is {loss:.4g}, found none: no adapter matrix takes part in "
+                f"what is computed; look at the targets of the recipe ({', '.join(self._recipe.targets)})"
+            )
+        last = [*self._losses[1 - _SAME :], loss]
+        if len(last) == _SAME and max(last) - min(last) < _NOISE * loss:
+            raise TrainingFailed(
+                f"Expected a loss that changes from batch to batch, found {loss:.4g} in each of the {_SAME} steps up "
+                f"to {self._done + 1} of {self.total_steps}: what is learned does not reach what is measured"
             )
 
     def _save(self, checkpointing: Checkpointing | None) -> None:
@@ -262,22 +278,24 @@ class LoraTraining:
 
 
 class _Clock:
-    """Speed over this process, and what is left at that speed."""
+    """Speed over this process, and what is left at the pace of the last steps."""
 
     def __init__(self, tokens: Sequence[int]) -> None:
         self._tokens = tokens
         self._ticks = 0
         self._done = 0
+        self._pace = Pace()
         self._began = time.monotonic()
         self.seconds = 0.0
         self.speed = 0.0
 
     def tick(self) -> tuple[float, float]:
+        before, self.seconds = self.seconds, time.monotonic() - self._began
+        self._pace.note(self._tokens[self._ticks], self.seconds - before)
         self._done += self._tokens[self._ticks]
         self._ticks += 1
-        self.seconds = time.monotonic() - self._began
         self.speed = self._done / max(self.seconds, 1e-9)
-        return self.speed, sum(self._tokens[self._ticks :]) / self.speed
+        return self.speed, self._pace.seconds_for(sum(self._tokens[self._ticks :]))
 
 
 def _demand_labels(conversations: Sequence[Rendered]) -> None:

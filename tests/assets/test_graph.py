@@ -148,6 +148,9 @@ def test_a_failed_training_is_an_attempt_and_the_next_run_finishes_the_same_vers
     shop.trainer.raises = TrainerFailed("OUT_OF_MEMORY", "no memory left", -9)
     result = shop.run()
     assert shop.failure(result) == "OUT_OF_MEMORY: no memory left"
+    [failed] = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    shown = {name: value.value for name, value in failed.user_failure_data.metadata.items()}
+    assert (shown["error_class"], "half the length" in shown["what_to_do"]) == ("OUT_OF_MEMORY", True)
     version = shop.store.versions.get(1)
     assert (version.state, version.released, version.error_class) == ("open", True, "OUT_OF_MEMORY")
     assert shop.tracking.runs["run-1"]["status"] == "FAILED"

@@ -42,3 +42,8 @@ def test_a_whole_model_starts_from_the_base() -> None:
     assert not Recipe(method="full").makes_adapter
     with pytest.raises(ValidationError, match="found champion"):
         Recipe(method="full", start_from="champion")
+
+
+def test_rows_are_halved_down_to_the_shortest() -> None:
+    assert [Recipe(pack_tokens=512).row_tokens(times) for times in range(5)] == [512, 256, 128, 64, 64]
+    assert Recipe(pack_tokens=32).row_tokens(3) == 32

@@ -19,6 +19,8 @@ class OutOfMemoryError(RuntimeError):
         (OSError(errno.ENOSPC, "No space left on device"), "DISK_ERROR"),
         (OSError(errno.EROFS, "Read-only file system"), "DISK_ERROR"),
         (OSError(errno.ENOENT, "No such file"), "UNKNOWN_ERROR"),
+        (ValueError("Error while serializing: I/O error: No space left on device (os error 28)"), "DISK_ERROR"),
+        (RuntimeError("database or disk is full"), "DISK_ERROR"),
         (RuntimeError("CUDA error: device-side assert triggered"), "GPU_ERROR"),
         (DatasetUnusable("Expected a finished folder"), "DATASET_ERROR"),
         (KeyError("cuda"), "UNKNOWN_ERROR"),

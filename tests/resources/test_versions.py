@@ -240,3 +240,25 @@ def test_what_a_rejected_version_brought_is_still_new_to_the_champion(store: Sto
     conclude(store, claim)
     after = claimed(store, "d1")
     assert store.versions.ids_since(after.n, 3) == {"d1"}
+
+
+def test_attempts_that_ran_out_of_memory_are_counted_and_told_with_what_to_do(store: Store) -> None:
+    claim = claimed(store, "a")
+    for attempt in (1, 2):
+        version = store.versions.fail(claim, "OUT_OF_MEMORY", "no memory")
+        assert version.out_of_memory == attempt
+        claim = store.versions.claim(f"again-{attempt}") or pytest.fail("not claimed")
+    store.versions.fail(claim, "DISK_ERROR", "no space")
+    assert store.versions.get(1).out_of_memory == 2
+    disk, memory = store.events.page(limit=2, type="attempt_failed")
+    assert ("half the length" in memory.data["advice"], "room on the disk" in disk.data["advice"]) == (True, True)
+    claim = store.versions.claim("last") or pytest.fail("not claimed")
+    store.versions.mark_trained(claim, SHA, {"loss": 2.5})
+    assert (store.versions.get(1).out_of_memory, store.versions.get(1).training["loss"]) == (2, 2.5)
+
+
+def test_after_the_last_attempt_the_webhook_is_told_what_to_do(store: Store) -> None:
+    claim = claimed(store, "a")
+    store.versions.fail(claim, "GPU_ERROR", "CUDA error", max_attempts=1)
+    [event] = store.events.page(type="run_failed")
+    assert "v1 failed after 1 attempts (GPU_ERROR): CUDA error. What to do: look at nvidia-smi" in event.message

@@ -8,6 +8,7 @@ from core.recipe import Recipe
 from core.rendering import IGNORED, Rendered, render
 from resources import folders
 from tests.wrappers.tiny_model import short_conversations
+from wrappers import lora_training
 from wrappers.checkpoints import Checkpoints, Origin
 from wrappers.lora_model import attach, load_base, load_tokenizer, trainable
 from wrappers.lora_training import (
@@ -106,6 +107,49 @@ def test_a_loss_that_is_not_finite_ends_training_at_that_step(make) -> None:
         next(iter(trainable(training._model).values())).fill_(float("nan"))
     with pytest.raises(TrainingFailed, match=r"finite loss .* step 1 .* learning rate"):
         training.run()
+
+
+def planted(monkeypatch, loss: float, gradient: float) -> None:
+    """Every token costs `loss`, and moves every weight as `gradient` says."""
+
+    def token_losses(model, batch):  # type: ignore[no-untyped-def]
+        moving = sum(parameter.sum() for parameter in trainable(model).values()) * gradient
+        return torch.full((batch.targets.numel(),), loss) + (moving - moving.detach())
+
+    monkeypatch.setattr(lora_training, "token_losses", token_losses)
+
+
+def test_a_gradient_of_zero_ends_training_at_its_first_step(make, monkeypatch) -> None:
+    training = make()
+    planted(monkeypatch, 1.25, 0.0)
+    with pytest.raises(TrainingFailed, match=r"Expected a gradient at step 1 of \d+, .* found none"):
+        training.run()
+
+
+def test_a_loss_that_is_the_same_for_every_batch_ends_training(tiny_model: Path, monkeypatch) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    rendered = [render(conversation, tokenizer, 512) for conversation in short_conversations(16)]
+    longer = RECIPE.model_copy(update={"epochs": 4})
+    training = LoraTraining(attach(load_base(tiny_model), longer), rendered, [], longer)
+    assert training.total_steps >= 10
+    planted(monkeypatch, 1.3, 0.01)
+    with pytest.raises(TrainingFailed, match=r"a loss that changes .* found 1.3 in each of the 10 steps up to 10 of"):
+        training.run()
+
+
+def test_rows_of_half_the_length_are_the_same_training(tiny_model: Path) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    rendered = [render(conversation, tokenizer, 512) for conversation in short_conversations(24)]
+    plain = RECIPE.model_copy(update={"dropout": 0.0})
+    ended = []
+    for tokens in (256, 128):
+        recipe = plain.model_copy(update={"pack_tokens": tokens})
+        training = LoraTraining(attach(load_base(tiny_model), recipe), rendered[:16], rendered[16:], recipe)
+        result = training.run()
+        ended.append((max(len(step.rows) for step in training._steps), training.total_steps, result.final_loss))
+    assert ended[1][0] > ended[0][0], "more and shorter rows"
+    assert ended[1][1] == ended[0][1]
+    assert ended[1][2] == pytest.approx(ended[0][2], abs=2e-2), "equal but for the rounding of bfloat16"
 
 
 def test_an_adapter_that_did_not_move_is_not_a_result(make, monkeypatch) -> None:

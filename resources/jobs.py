@@ -70,7 +70,7 @@ class Jobs:
         return self._desire(n, "stop")
 
     def resume(self, n: int) -> Job:
-        """Let a stopped job, or one between two attempts, go on; a running one is left alone."""
+        """Let a stopped job go on, or one that failed be tried again at once; a running one is left alone."""
         return self._desire(n, "run")
 
     def cancel(self, n: int, reason: str) -> Job:

@@ -17,16 +17,21 @@ def unfinished_version(connection: Connection, n: int) -> Row[Any]:
     """NotFound; NotAllowed once it is concluded, failed or given up."""
     row = version_row(connection, n)
     if not row.in_flight:
-        raise NotAllowed(f"Expected v{n} to be unfinished, found it {row.state}")
+        remedy = ": its conversations wait again, ask for a new one" if row.state in ("failed", "abandoned") else ""
+        raise NotAllowed(f"Expected v{n} to be unfinished, found it {row.state}{remedy}")
     return row
 
 
 def desire(connection: Connection, n: int, desired: Desired) -> None:
-    """Note the wish, with an event; to go on is noted even where nobody stopped it."""
+    """Note the wish, with an event; to go on is noted even where nobody stopped it.
+
+    Who lets it go on has seen why its last attempt failed: the next one waits for nothing, and does not count.
+    """
     row = unfinished_version(connection, n)
     if row.desired == desired == "stop":
         return
-    connection.execute(update(versions).where(versions.c.n == n).values(desired=desired))
+    seen = {"error": None, "error_class": None} if desired == "run" and row.released else {}
+    connection.execute(update(versions).where(versions.c.n == n).values(desired=desired, **seen))
     kind, says = ("stop_asked", "stops") if desired == "stop" else (RESUME_ASKED, "goes on")
     write_event(connection, kind, f"v{n} {says}, as a person asked", n)
 

@@ -90,7 +90,10 @@ def _add_steering(routes: APIRouter, office: JobOffice) -> None:
 
     @routes.post("/{id}/resume", responses=refusals)
     async def resume(id: ModelPath) -> dict[str, Any]:
-        """Go on where it stopped: the same version, optimiser, schedule, order of the data, and MLflow run."""
+        """Go on where it stopped: the same version, optimiser, schedule, order of the data, and MLflow run.
+
+        One that waits for its next attempt begins it at once. One that failed for good is asked for anew.
+        """
         return await office.door.ask(lambda store: job_shape(store.jobs.resume(number(id)), office.bench))
 
     @routes.post("/{id}/cancel", openapi_extra=documented(ReasonBody), responses=errors(404, 409, *_BODY))

@@ -146,7 +146,7 @@ def test_stopped_resumed_and_over_each_has_its_word(store: Store) -> None:
     assert event_types(store).count("resume_asked") == 1, "a running one is left alone"
     store.versions.abandon(1, "not wanted")
     for ask in (store.jobs.stop, store.jobs.resume):
-        with pytest.raises(NotAllowed, match="abandoned"):
+        with pytest.raises(NotAllowed, match="abandoned: its conversations wait again"):
             ask(1)
 
 

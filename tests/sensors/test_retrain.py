@@ -109,6 +109,20 @@ def test_a_failed_attempt_is_tried_again_after_its_pause(tower: Watchtower) -> N
     assert DEAD_BEAT_TAG not in request.tags
 
 
+def test_who_resumes_a_failed_attempt_waits_for_no_pause_and_uses_up_no_attempt(tower: Watchtower) -> None:
+    tower.capture(0, 50)
+    claim = tower.store.versions.claim("run-1")
+    assert claim is not None
+    tower.store.versions.fail(claim, "DISK_ERROR", "no space left")
+    tower.add_run(FAILURE, tags={VERSION_TAG: "1"})
+    assert "is tried again in" in str(tower.tick())
+    tower.store.jobs.resume(1)
+    assert isinstance(tower.tick(), dg.RunRequest)
+    again = tower.store.versions.claim("run-2")
+    assert again is not None
+    assert again.attempt == 1
+
+
 def test_a_run_that_fails_before_it_claims_is_tried_five_times_with_pauses(tower: Watchtower) -> None:
     tower.capture(0, 50)
     later = datetime.now(UTC) + timedelta(hours=1)

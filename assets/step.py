@@ -21,6 +21,8 @@ DEAD_BEAT_TAG = "whetstone/dead_beat"
 TRIGGER_TAG = "whetstone/trigger"
 # the prefix keeps it off the pages
 PROCESS_TAG = ".dagster/whetstone/process"
+# Dagster's own, on a run that a person started once more
+RE_EXECUTED_TAG = "dagster/parent_run_id"
 PROGRESS_TAG = "whetstone/progress"
 POOL = "train"
 ORDER = ("raw_conversations", "validated_dataset", "lora_adapter", "evaluation_report", "registered_model")
@@ -35,8 +37,12 @@ def step(
     tag(context.run.run_id, {PROCESS_TAG: this_process()})
     try:
         owner, lease = context.run.run_id, settings.lease_seconds
+        re_executed = RE_EXECUTED_TAG in context.run.tags
+        if re_executed:
+            _resume_what_was_terminated(context, store)
         if begins:
-            trigger = _number(context, TRIGGER_TAG)
+            # a run that a person starts once more has the tags of the first, but its own reason
+            trigger = None if re_executed else _number(context, TRIGGER_TAG)
             claim = begin(store, owner, dead_beat=_number(context, DEAD_BEAT_TAG), lease_seconds=lease, trigger=trigger)
         else:
             claim = go_on(store, owner, dead_beat=_number(context, DEAD_BEAT_TAG), lease_seconds=lease)
@@ -45,6 +51,19 @@ def step(
             yield claim
     except (NothingToDo, StoreError, TrainerFailed, MlflowUnavailable, ValueError) as refusal:
         raise dg.Failure(str(refusal), metadata=_what_to_do(refusal), allow_retries=False) from refusal
+
+
+def _resume_what_was_terminated(context: dg.AssetExecutionContext, store: Store) -> None:
+    """Who starts a terminated run once more in Dagster's pages lets its version go on; a later stop holds."""
+    version = store.versions.unfinished()
+    record = context.instance.get_run_record_by_id(context.run.run_id)
+    if version is None or version.desired != "stop" or record is None:
+        return
+    if not version.released or context.run.tags.get(VERSION_TAG) != str(version.n):
+        return
+    stops = store.events.page(limit=1, type="stop_asked")
+    if stops and stops[0].timestamp.timestamp() < record.create_timestamp.timestamp():
+        store.versions.resume(version.n)
 
 
 def _what_to_do(refusal: Exception) -> dict[str, str]:

@@ -57,6 +57,7 @@ class VersionStopped(VersionBusy):
 
     def __init__(self, n: int, beat: int) -> None:
         super().__init__("a person", n, beat, "was stopped")
+        self.args = (f"v{n} was stopped by a person: POST /api/v1/admin/finetuning/jobs/{n}/resume lets it go on",)
 
 
 class DatasetMissing(StoreError):

@@ -12,7 +12,7 @@ from assets.conversations import raw_conversations
 from assets.datasets import validated_dataset
 from assets.models import registered_model
 from assets.reports import evaluation_report
-from assets.step import PROGRESS_TAG, TRIGGER_TAG, VERSION_TAG
+from assets.step import PROGRESS_TAG, RE_EXECUTED_TAG, TRIGGER_TAG, VERSION_TAG
 from core.sides import SIDES
 from core.wish import Wish
 from resources import datasets, folders
@@ -225,6 +225,42 @@ def test_a_run_terminated_in_the_pages_stops_its_version_and_a_shutdown_does_not
     assert version.desired == ("stop" if by_a_person else "run")
     shop.store.versions.resume(1)
     assert shop.run().success
+
+
+def test_a_terminated_run_started_once_more_goes_on_and_a_later_stop_holds(shop: Workshop) -> None:
+    shop.capture(0, 60)
+    shop.trainer.raises = TrainerFailed("INTERRUPTED", "told to stop", 143)
+    shop.run()
+    shop.store.versions.stop(1)
+    assert "lets it go on" in shop.failure(shop.run()), "Materialize is no resume"
+    again = {RE_EXECUTED_TAG: "the first run", VERSION_TAG: "1", TRIGGER_TAG: "99"}
+    assert shop.run(tags=again).success
+    assert shop.store.versions.get(1).attempts == 1
+    shop.capture(60, 70)
+    assert shop.run(tags={**again, VERSION_TAG: "2"}).success, "its first trigger is not what a person asks for now"
+
+
+def test_a_stop_said_after_a_run_was_started_once_more_holds(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.capture(0, 60)
+    shop.trainer.raises = TrainerFailed("INTERRUPTED", "told to stop", 143)
+    shop.run()
+    begin = raw_conversations_begins_after(monkeypatch, lambda: shop.store.versions.stop(1))
+    assert "was stopped by a person" in shop.failure(shop.run(tags={RE_EXECUTED_TAG: "x", VERSION_TAG: "1"}))
+    assert begin
+
+
+def raw_conversations_begins_after(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> list[str]:
+    """Something happens between the start of the run and its first look at the version."""
+    seen: list[str] = []
+
+    def this_process() -> str:
+        if not seen:
+            happens()
+        seen.append("x")
+        return "here:1:1"
+
+    monkeypatch.setattr("assets.step.this_process", this_process)
+    return seen
 
 
 def test_with_mlflow_away_the_version_is_trained_judged_and_promoted(shop: Workshop) -> None:

@@ -3,6 +3,7 @@
 `.venv/bin/python -m bench.pii` makes Presidio's environment under var/peers/presidio, once.
 """
 
+import gc
 import json
 import os
 import re
@@ -52,6 +53,8 @@ THRESHOLDS = (0.0, 0.05, 0.1, 0.3, 0.4, 0.5, 0.6, 0.85)
 def ours(texts: Sequence[str]) -> tuple[list[list[Found]], float]:
     """What `find` finds, and the processor seconds of it."""
     find("warm 010-1234-5678")
+    gc.collect()
+    gc.freeze()  # what the bench keeps is no work of looking; Presidio's process does the same
     started = time.process_time()
     found = [find(text) for text in texts]
     seconds = time.process_time() - started

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 
 from core.pii_checks import iban
-from core.pii_context import is_amount, is_bank_name, is_else, name_of
+from core.pii_context import is_amount, is_bank_name, is_else
 from core.pii_kinds import Hit, Run, Text
+from core.pii_names import name_of
 
 _IBAN = re.compile(r"[A-Z](?<![A-Za-z0-9].)[A-Z]\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?(?![A-Za-z0-9])")
 _IBAN_BEFORE, _IBAN_BEHIND = 11, 11  # letters of its own around its digits

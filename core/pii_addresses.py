@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from core.pii_kinds import Hit, Text
+from core.pii_text import by_first_letter
 
 _SIDO = (
     r"(?:서울(?:특별시|시)?|(?:부산|대구|인천|광주|대전|울산)(?:광역시|시)?|세종(?:특별자치시|시)?|경기(?:도)?|강원(?:특별자치도|도)?"
@@ -53,8 +54,8 @@ _LOWER = re.compile(
     r"(?:,? (?:apt|apartment|suite|unit|flat)\.? ?#?\w{1,6})?)"
 )
 # its number, and a space before the name of the street
-_HOUSE = re.compile(r"[0-9][A-Za-z]? (?=[A-Za-z0-9'])")
-_STREET_HINT = re.compile(rf" {_TYPE.lower()}(?![a-z])")
+_HOUSE = re.compile(r"[0-9](?<![\w.\-].)[0-9]{0,5}(?:-[0-9]{1,4})?[A-Za-z]? (?=[A-Za-z0-9'])")
+_STREET_HINT = re.compile(rf" (?:{by_first_letter(_TYPE[3:-1].lower().split('|'))})(?![a-z])")
 _BOX = re.compile(r"(?<![A-Za-z])P\.? ?O\.? Box \d{1,7}", re.IGNORECASE)
 
 
@@ -68,7 +69,8 @@ def korean_addresses(text: Text) -> list[Hit]:
 
 def english_addresses(text: Text) -> list[Hit]:
     hits: list[Hit] = []
-    if _HOUSE.search(text.plain) and _STREET_HINT.search(text.lower):
+    house = _HOUSE.search(text.plain)
+    if house and _STREET_HINT.search(text.lower, house.start()):
         hits.extend(Hit("address", *match.span(), True, 18) for match in _STREET.finditer(text.plain))
         hits.extend(Hit("address", *match.span(1), False, 19) for match in _LOWER.finditer(text.lower))
     if "x" in text.lower and "box" in text.lower:

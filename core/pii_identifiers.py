@@ -3,8 +3,9 @@
 import re
 
 from core.pii_checks import LICENCE_REGIONS, brn_checksum, card_issuer, day_exists, digits_of, luhn, rrn_checksum
-from core.pii_context import is_another, is_bank_name, is_glued, name_before, name_of
+from core.pii_context import is_another, is_bank_name, is_glued
 from core.pii_kinds import Hit, Text
+from core.pii_names import name_before, name_of
 
 _GAP = r"[ \t]{0,2}[-./~_]?[ \t]{0,2}"
 _DAY = r"(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from core.pii_accounts import ACCOUNT_DIGITS, ACCOUNT_FORM, account, international_account
-from core.pii_context import PASSPORT, is_another, is_bank_name, is_model, is_near, name_of
+from core.pii_context import PASSPORT, is_another, is_bank_name, is_model, is_near
 from core.pii_identifiers import (
     BUSINESS_FORM,
     CARD_FORM,
@@ -24,6 +24,7 @@ from core.pii_identifiers import (
     ssn,
 )
 from core.pii_kinds import ALL, Hit, Run, Text
+from core.pii_names import name_of
 from core.pii_phones import PhoneForms, phone, phone_forms
 
 # Hangul is \w, so \b never stands between a number and the particle after it: boundaries are digits, here as below.

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from core.pii_checks import digits_of
-from core.pii_context import is_another, is_else, is_glued, name_of
+from core.pii_context import is_another, is_else, is_glued
 from core.pii_kinds import Hit, Run, Text
+from core.pii_names import name_of
 
 _BEYOND = 3  # of what is looked at beside a run
-_BEGINS_BARE = "08"  # a number in Korea or the trunk of another country; 82 is Korea
+_BEGIN = "08"  # a number in Korea or the trunk of another country; 82 is Korea
 _PHONE_GAP = r"[ \t]{0,2}[-.)/~_]?[ \t]{0,2}"
 _KOREAN = re.compile(
     r"(?<!\d)(?<!\d[-.])(?:(?:(?:\+ ?|00)82|82(?=[ \-.(]|10\d{8}(?!\d)))[ \-.)]{0,2}(?:\(0\)[ \-]?|\(?0)?|\(?0)"
@@ -34,11 +35,15 @@ _IN_HEX = re.compile(r"\d[a-f]$")
 
 
 class PhoneForms(NamedTuple):
-    """What a run can be by its form, where each digit is a 0; and where from its start one could be if it is named."""
+    """What a run can be by its form, where each digit is a 0.
+
+    `begins` is where from its start a number dialled in Korea or at home could, `named` where one could be if named.
+    """
 
     korean: bool
     american: bool
     at_home: bool
+    begins: tuple[int, ...]
     named: tuple[tuple[int, int], ...]
 
 
@@ -47,19 +52,21 @@ _AMERICAN_FORM = re.compile(r"000[)\-. ]{1,3}000[\-. ]0000(?!0)")
 _TRUNK_FORM = re.compile(
     r"(?<!0)(?:0{11}|0{5} ?000 ?000|000[ \-]0000[ \-]0000|0{4,5}[ \-]000[ \-]?0{3,4}|00-0000-0000)(?!0)"
 )
+_BEGIN_FORM = re.compile(r"(?<!0)(?<!0-)0")
 _NAMED_FORM = re.compile(r"(?<!0)(?<!0-)(?:0{7,15}|\(?0{2,5}(?:[\-.)]{0,2} ?0{2,5}){1,4})(?!0)")
 
 
 def phone_forms(written: str) -> PhoneForms:
     named = tuple(match.span() for match in _NAMED_FORM.finditer(written) if 7 <= match[0].count("0") <= 15)
     korean, american, at_home = (bool(form.search(written)) for form in (_KOREAN_FORM, _AMERICAN_FORM, _TRUNK_FORM))
-    return PhoneForms(korean, american, at_home, named)
+    begins = tuple(match.start() for match in _BEGIN_FORM.finditer(written)) if korean or at_home else ()
+    return PhoneForms(korean, american, at_home, begins, named)
 
 
 def phone(text: Text, run: Run, possible: PhoneForms) -> list[Hit]:
     plain, hits = text.plain, []
     start, end = max(run.first - _BEYOND, 0), min(run.last + _BEYOND, len(plain))
-    if not run.bare or plain[run.first] in _BEGINS_BARE:
+    if any([plain[run.start + begin] in _BEGIN for begin in possible.begins]):  # noqa: C419 (a list of one, mostly)
         if possible.korean:
             for match in _KOREAN.finditer(plain, start, end):
                 if not _is_part(text, match):

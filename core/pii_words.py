@@ -18,10 +18,10 @@ _SPELLED = re.compile(
     re.IGNORECASE,
 )
 _FILES = re.compile(r"@\d+x\.|\.(?:png|jpe?g|gif|svg|webp|css|js|ts|py|md|json)$", re.IGNORECASE)
-_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _DOTTED = re.compile(r"\.\d{1,3}\.\d{1,3}\.\d")
 _DOTS = 3
-_IPV4 = re.compile(rf"(?<![\dA-Za-z])(?<!\d\.)(?:{_OCTET}\.){{3}}{_OCTET}(?!\d)(?!\.\d)")
+_IPV4 = re.compile(r"\d(?<![\dA-Za-z].)(?<!\d\..)\d{0,2}(?:\.\d{1,3}){3}(?!\d)(?!\.\d)")
+_OCTET_MOST = 255
 # of nobody: unspecified, loopback, masks, broadcast
 _NOBODYS = re.compile(r"(?:0|127|255)\.|(?:\d+\.){3}255$")
 _IPV6 = re.compile(  # the first group comes first: the search goes from one to the next
@@ -70,13 +70,17 @@ def ip_addresses(text: Text) -> list[Hit]:
     dotted = _DOTTED.search(plain) if plain.count(".") >= _DOTS else None
     if dotted:
         for match in _IPV4.finditer(plain, max(0, dotted.start() - 3)):
-            if not _NOBODYS.match(match[0]) and not is_version(text, match.start()):
+            if _is_dotted(match[0]) and not _NOBODYS.match(match[0]) and not is_version(text, match.start()):
                 hits.append(Hit("ip_address", *match.span(), True, 15))
     if ":" in plain and ("::" in plain or plain.count(":") >= 7):
         for match in _IPV6.finditer(plain):
             if _names_a_machine(match[0]):
                 hits.append(Hit("ip_address", *match.span(), True, 15))
     return hits
+
+
+def _is_dotted(address: str) -> bool:
+    return all(octet == "0" or (octet[0] != "0" and int(octet) <= _OCTET_MOST) for octet in address.split("."))
 
 
 def _names_a_machine(address: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from core.conversation import Conversation
 from core.pii_addresses import english_addresses, korean_addresses
 from core.pii_identifiers import broken_rrn, hidden_numbers, may_be_hidden
-from core.pii_kinds import ALL, CONTACT, UNIQUE, Hit, PersonalData, Text, without_overlaps
+from core.pii_kinds import ALL, CONTACT, UNIQUE, Hit, PersonalData, text_of, without_overlaps
 from core.pii_numbers import named_passport, numbers
 from core.pii_phones import spoken_phones
 from core.pii_secrets import may_hold_secret, secrets
@@ -51,7 +51,7 @@ def _hits(plain: str, kinds: Collection[str]) -> list[Hit]:
     lower = plain.lower()
     if len(lower) != len(plain):
         lower = _lower(plain)
-    text = Text(plain, lower, {})
+    text = text_of((plain, lower, {}))
     hits = numbers(text, kinds)
     if may_be_hidden(lower):
         hits += hidden_numbers(text)

@@ -58,7 +58,9 @@ class Hit(NamedTuple):
 
 
 _start = attrgetter("start")
-_personal_data = partial(tuple.__new__, PersonalData)  # a third of what the constructor takes
+# of their fields in one tuple: a third of what the constructor takes
+_personal_data = partial(tuple.__new__, PersonalData)
+text_of, run_of = partial(tuple.__new__, Text), partial(tuple.__new__, Run)
 
 
 def without_overlaps(hits: list[Hit]) -> list[PersonalData]:

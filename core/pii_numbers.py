@@ -23,7 +23,7 @@ from core.pii_identifiers import (
     rrn,
     ssn,
 )
-from core.pii_kinds import ALL, Hit, Run, Text
+from core.pii_kinds import ALL, Hit, Run, Text, run_of
 from core.pii_names import name_of
 from core.pii_phones import PhoneForms, phone, phone_forms
 
@@ -96,7 +96,7 @@ def numbers(text: Text, kinds: Collection[str]) -> list[Hit]:
         written = number.encode().translate(_ZEROS)  # as bytes: a table of strings would be made into one each time
         form = _form(written) if len(written) <= _REMEMBERED else _worked_out(written)
         if form:
-            _in_run(text, Run(first, last, start, form.bare), form, kinds, hits)
+            _in_run(text, run_of((first, last, start, form.bare)), form, kinds, hits)
     return hits
 
 

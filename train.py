@@ -126,9 +126,11 @@ def train(work: Work, guard: TrainerGuard) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: guard.stop.set())
     checkpointing = _checkpointing(work, origin)
-    for left_over in final.parent.glob(f"{final.name}.tmp-*"):
-        shutil.rmtree(left_over, ignore_errors=True)
-    staging = final.with_name(f"{final.name}.tmp-{work.claim.fence}")
+    # one that slept since an earlier fence must not take what a later one writes for left over
+    for fence in range(1, work.claim.fence):
+        for left_over in final.parent.glob(f"{final.name}.tmp-{fence}-*"):
+            shutil.rmtree(left_over, ignore_errors=True)
+    staging = final.with_name(f"{final.name}.tmp-{work.claim.fence}-{os.getpid()}")
     staging.mkdir(parents=True)
     try:
         with together(_helper(work), _processes(work, origin), end_as_a_failure) as ranks:
@@ -143,7 +145,6 @@ def train(work: Work, guard: TrainerGuard) -> None:
         kind = trained.kind_of(origin.recipe.method)
         manifest = origin.manifest(kind, folders.hashes(staging), counts=result.counts(), details=result.details())
         guard.demand_hold()
-        shutil.rmtree(final, ignore_errors=True)  # damaged, or of another dataset: nobody serves an open version
         trained.publish(staging, final, manifest)
         checkpointing.checkpoints.clear()
         logger.info("v%d is trained: %s", work.claim.n, result.result)

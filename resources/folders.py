@@ -14,6 +14,7 @@ from core.manifest import MANIFEST_NAME, Manifest
 _CHUNK = 1 << 20
 _AT_CWD, _EXCHANGE = -100, 2  # of Linux's renameat2
 _MANIFEST_LIMIT = 1 << 20
+_MADE_OF = ("kind", "version", "base_fingerprint", "dataset_hash", "parent")
 
 
 class FolderRefused(ValueError):
@@ -35,19 +36,33 @@ def sha256_of(path: Path) -> str:
 
 
 def publish(staging: Path, final: Path, manifest: Manifest) -> None:
-    """Turn `staging` into `final`, whole or not at all; a `final` already whole is kept."""
+    """Turn `staging` into `final`, whole or not at all; a `final` already whole and made of the same is kept.
+
+    Another is put out of its name in the moment in which `staging` gets it. A writer that slept in between would so
+    take the name of what a later one has put there meanwhile: what came out is looked at, and put back.
+    """
     for path in staging.iterdir():
         sync(path)
     (staging / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
     sync(staging / MANIFEST_NAME)
     sync(staging)
-    if final.exists():
-        if is_whole(final):
-            shutil.rmtree(staging)
-            return
-        shutil.rmtree(final)
-    staging.rename(final)
+    if not final.exists():
+        staging.rename(final)
+    elif not _is_made_of(final, manifest):
+        swap(staging, final)
+        if _is_made_of(staging, manifest):
+            swap(staging, final)
     sync(final.parent)
+    shutil.rmtree(staging, ignore_errors=True)
+
+
+def _is_made_of(folder: Path, manifest: Manifest) -> bool:
+    """Whether it is whole, and of the same version, base, dataset and parent."""
+    try:
+        found = check(folder)
+    except FolderRefused:
+        return False
+    return all(getattr(found, name) == getattr(manifest, name) for name in _MADE_OF)
 
 
 def exchange(staging: Path, final: Path, manifest: Manifest) -> None:

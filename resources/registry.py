@@ -7,9 +7,8 @@ from typing import Any
 
 from resources import mlflow_store
 from resources.mlflow_store import MlflowUnavailable
-from resources.tracking import Experiment, experiment_id, has_run
+from resources.tracking import VERSION_TAG, Experiment, experiment_id, has_run
 
-VERSION_TAG = "whetstone.version"
 FOREIGN = 0
 
 

@@ -13,6 +13,7 @@ from resources.settings import Settings
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 MAX_METRICS_A_CALL = 1000
+VERSION_TAG = "whetstone.version"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class Tracking(ABC):
 
     @abstractmethod
     def open_run(self, context: Any, name: str, run_id: str | None, tags: Mapping[str, str], *, create: bool) -> str:
-        """Resume `run_id`, or open a new run where it is None or gone; `context` is that of the Dagster step.
+        """Resume `run_id`, where it is None or gone one of the version that was left open, else open a new run.
+
+        `context` is that of the Dagster step.
 
         `create` allows a store to be made where there is none. The run stays open until `end`.
         """
@@ -87,8 +90,8 @@ class MlflowTracking(Tracking):
             mlflow_store.create(self.tracking_uri)
         client = mlflow_store.client(self.tracking_uri)
         with mlflow_store.translated(self.tracking_uri):
-            experiment_id(client, self.experiment)
-            known = run_id if run_id and has_run(client, run_id) else None
+            experiment = experiment_id(client, self.experiment)
+            known = run_id if run_id and has_run(client, run_id) else _left_open(client, experiment, tags)
             opened = _open_through_dagster(
                 context, self.experiment.name, mlflow_store.existing_uri(self.tracking_uri), known, tags
             )
@@ -166,6 +169,13 @@ def _open_through_dagster(context: Any, experiment: str, uri: str, run_id: str |
         # what is left active would be ended as FINISHED when this process exits, whatever became of the version
         mlflow.end_run(status="RUNNING")
     return opened
+
+
+def _left_open(client: Any, experiment: str, tags: Mapping[str, str]) -> str | None:
+    """A run of the same version that a killed step had opened and could not note any more: a version has one run."""
+    wanted = f"tags.`{VERSION_TAG}` = '{tags.get(VERSION_TAG, '')}' and attributes.status = 'RUNNING'"
+    found = client.search_runs([experiment], wanted, max_results=1)
+    return str(found[0].info.run_id) if found else None
 
 
 def has_run(client: Any, run_id: str) -> bool:

@@ -30,7 +30,7 @@ MOST_VERSIONS = 12
 
 
 class Progress:
-    """One line a finished fault, on disk as soon as it is known."""
+    """One line a finished fault, on disk as soon as it is known; one that nobody came to is still to be played."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, threading.Lock()
@@ -44,7 +44,8 @@ class Progress:
     def add(self, outcomes: list[Outcome]) -> None:
         with self._lock, self._path.open("a", encoding="utf-8") as file:
             for outcome in outcomes:
-                file.write(json.dumps(asdict(outcome), ensure_ascii=False) + "\n")
+                if outcome.struck:
+                    file.write(json.dumps(asdict(outcome), ensure_ascii=False) + "\n")
                 held = "held" if outcome.ok else "FAIL" if outcome.struck else "not reached"
                 _say(f"{held:11} {outcome.database:8} {outcome.seconds:4.0f} s  {outcome.fault}")
                 for fault in outcome.found[:5]:
@@ -52,18 +53,21 @@ class Progress:
 
 
 def waiting(
-    done: list[Outcome], databases: list[Database], rounds: int, only: str
+    done: list[Outcome], databases: list[Database], wanted: argparse.Namespace
 ) -> Iterator[tuple[Database, list[Fault]]]:
     """Groups that are still to be played, round by round, database by database."""
     passed = Counter((outcome.database, outcome.fault) for outcome in done)
-    for turn in range(rounds):
+    for turn in range(wanted.rounds):
         for database in databases:
             left = [
                 fault
                 for fault in NAMED
-                if database in fault.databases and passed[database, fault.name] <= turn and re.search(only, fault.name)
+                if database in fault.databases
+                and passed[database, fault.name] <= turn
+                and re.search(wanted.only, fault.name)
             ]
-            for group in groups(left, seed=turn):
+            found = groups(left, seed=turn)
+            for group in sorted(found, key=lambda group: not any(re.search(wanted.first, one.name) for one in group)):
                 yield database, group
 
 
@@ -140,17 +144,14 @@ def table(outcomes: list[Outcome]) -> str:
     lines = [f"{'fault':72} {'struck':>6} {'held':>5} {'slowest':>8}"]
     for fault in NAMED:
         mine = [outcome for outcome in outcomes if outcome.fault == fault.name]
-        struck = [outcome for outcome in mine if outcome.struck]
-        slowest = max((outcome.seconds for outcome in struck), default=0.0)
-        lines.append(f"{fault.name:72} {len(struck):6} {sum(o.ok for o in mine):5} {slowest:6.0f} s")
-    struck = sum(outcome.struck for outcome in outcomes)
+        slowest = max((outcome.seconds for outcome in mine), default=0.0)
+        lines.append(f"{fault.name:72} {len(mine):6} {sum(outcome.ok for outcome in mine):5} {slowest:6.0f} s")
     found = [fault for outcome in outcomes for fault in outcome.found]
-    by = Counter(outcome.database for outcome in outcomes if outcome.struck)
+    by = Counter(outcome.database for outcome in outcomes)
     lines += [
         "",
-        f"{struck} faults struck ({', '.join(f'{database} {n}' for database, n in by.items())}), "
-        f"{sum(outcome.ok for outcome in outcomes)} of them with everything held and the loop gone on by itself; "
-        f"{len(outcomes) - struck} were not reached",
+        f"{len(outcomes)} faults injected ({', '.join(f'{database} {n}' for database, n in by.items())}); after "
+        f"{sum(outcome.ok for outcome in outcomes)} of them everything held and the loop went on by itself",
         f"{sum(outcome.facts for outcome in outcomes)} facts checked, {len(found)} violated",
     ]
     return "\n".join([*lines, *sorted(set(found))])
@@ -166,6 +167,7 @@ def main() -> int:
     parser.add_argument("--database", choices=DATABASES, help="one of the two alone")
     parser.add_argument("--server", default="", help="a PostgreSQL server to use; one of our own is started otherwise")
     parser.add_argument("--only", default="", help="faults whose name this pattern is found in")
+    parser.add_argument("--first", default="", help="faults whose name this pattern is found in come before others")
     parser.add_argument("--table", action="store_true", help="print what was found so far and end")
     wanted = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -177,7 +179,8 @@ def main() -> int:
         _run(wanted, progress)
     outcomes = progress.done()
     sys.stdout.write(table(outcomes) + "\n")
-    return 0 if outcomes and all(outcome.ok for outcome in outcomes) else 1
+    left = list(waiting(outcomes, list(DATABASES), wanted))
+    return 0 if not left and all(outcome.ok for outcome in outcomes) else 1
 
 
 def _run(wanted: argparse.Namespace, progress: Progress) -> None:
@@ -191,7 +194,7 @@ def _run(wanted: argparse.Namespace, progress: Progress) -> None:
                 raise SystemExit(problem)
             server = stack.enter_context(private_server())
         lanes = Lanes(progress, server, wanted.minutes)
-        for database, group in waiting(progress.done(), databases, wanted.rounds, wanted.only):
+        for database, group in waiting(progress.done(), databases, wanted):
             lanes.queues[database].put(group)
         lanes.run(wanted.lanes)
 

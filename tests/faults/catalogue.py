@@ -15,7 +15,7 @@ TRAINER = "train.py"
 class Fault:
     """`point` is where a process is struck with `action`; `then` names what the harness does as soon as it is.
 
-    `attempts` is how many tries of a version it may use up. `alone`: no other fault in the same version.
+    `attempts` is how many tries of a version it may use up.
     """
 
     name: str
@@ -24,7 +24,6 @@ class Fault:
     then: str = ""
     more: dict[str, Any] = field(default_factory=dict)
     attempts: int = 1
-    alone: bool = False
     databases: tuple[Database, ...] = DATABASES
 
 
@@ -79,11 +78,11 @@ IN_ORDER: tuple[Fault, ...] = (
     _kill("the ingress after the alias is noted", "confirm_alias.after", attempts=0),
 )
 FULL_DISK = {"errno": errno.ENOSPC}
-# Beyond a kill: each has a version to itself, as its end is waited for.
+# Beyond a kill: no two of them in one version.
 ALONE: tuple[Fault, ...] = (
     Fault("an old trainer wakes after its lease, in training", "step.after", "orphan", "wake_later"),
     Fault("an old trainer wakes about to show a checkpoint", "checkpoint_folder.rename.before", "orphan", "wake_later"),
-    Fault("an old trainer wakes about to make room for its adapter", "adapter.remove.before", "orphan", "wake_later"),
+    Fault("an old trainer wakes about to publish what it trained", "publish.before", "orphan", "wake_later"),
     Fault("an old trainer wakes about to show its adapter", "adapter.rename.before", "orphan", "wake_later"),
     Fault("an old trainer wakes about to show its evaluation", "report.rename.before", "orphan", "wake_later"),
     Fault("the same run is launched twice", "launch.before", "twice"),
@@ -110,26 +109,28 @@ ALONE: tuple[Fault, ...] = (
     Fault("the database ends every connection", "step.after", "hold", "end_connections", databases=("postgres",)),
 )  # fmt: skip
 NAMED = (*IN_ORDER, *ALONE)
-MOST_FAULTS, MOST_ATTEMPTS = 3, 3
+MOST_FAULTS, MOST_ATTEMPTS = 4, 3
 
 
 def groups(faults: Sequence[Fault], seed: int) -> list[list[Fault]]:
-    """Faults by version: those of `ALONE` by themselves, others up to three in the order in which they strike.
+    """Faults by version: one of `ALONE` at most, and some that strike in order; which, is drawn.
 
     No two strike at one point, and together they leave a version enough attempts.
     """
     place = {fault.name: at for at, fault in enumerate(IN_ORDER)}
     drawn = random.Random(seed)
     waiting = [fault for fault in faults if fault.name in place]
+    alone = [fault for fault in faults if fault.name not in place]
     drawn.shuffle(waiting)
-    found = [[fault] for fault in faults if fault.name not in place]
-    while waiting:
-        group: list[Fault] = []
+    drawn.shuffle(alone)
+    found = []
+    while waiting or alone:
+        group = [alone.pop()] if alone else []
+        most = MOST_FAULTS // 2 if group else MOST_FAULTS
         for fault in list(waiting):
-            fits = len(group) < MOST_FAULTS and sum(one.attempts for one in [*group, fault]) <= MOST_ATTEMPTS
+            fits = len(group) < most and sum(one.attempts for one in [*group, fault]) <= MOST_ATTEMPTS
             if fits and fault.point not in {one.point for one in group}:
                 group.append(fault)
                 waiting.remove(fault)
-        found.append(sorted(group, key=lambda fault: place[fault.name]))
-    drawn.shuffle(found)
+        found.append(sorted(group, key=lambda fault: place.get(fault.name, len(place))))
     return found

@@ -20,6 +20,8 @@ VISIBLE = ("datasets", "adapters")
 ALIASED = """SELECT t.value FROM registered_model_aliases a
   JOIN model_version_tags t ON t.name = a.name AND t.version = a.version AND t.key = 'whetstone.version'
   WHERE a.alias = ?"""
+RUNS = """SELECT t.value, COUNT(*), SUM(r.status = 'RUNNING') FROM tags t JOIN runs r ON r.run_uuid = t.run_uuid
+  WHERE t.key = 'whetstone.version' AND r.lifecycle_stage = 'active' GROUP BY t.value"""
 REGISTERED = "SELECT value, COUNT(*) FROM model_version_tags WHERE key = 'whetstone.version' GROUP BY value"
 
 
@@ -80,7 +82,11 @@ def _champion_is_whole(found: Findings, state: Path, n: int | None, tables: Tabl
 def _registry(found: Findings, state: Path, tables: Tables, at_rest: bool) -> None:
     with closing(sqlite3.connect(f"file:{state / 'mlflow.db'}?mode=ro", uri=True, timeout=30)) as registry:
         registered = Counter({int(value): count for value, count in registry.execute(REGISTERED)})
+        runs = [(int(value), count, running) for value, count, running in registry.execute(RUNS)]
     n = aliased(state)
+    for version, count, running in runs:
+        found.demand(count == 1, f"v{version} has {count} runs in MLflow")
+        found.demand(not at_rest or not running, f"the MLflow run of v{version} was never ended")
     for version, count in registered.items():
         found.demand(count == 1, f"v{version} is registered {count} times")
         found.demand(version in tables.versions, f"v{version} is registered and does not exist")

@@ -21,6 +21,10 @@ pytestmark = pytest.mark.slow  # a whole run of the graph
 REGISTRY = """
 CREATE TABLE registered_model_aliases (name TEXT, alias TEXT, version TEXT);
 CREATE TABLE model_version_tags (name TEXT, version TEXT, key TEXT, value TEXT);
+CREATE TABLE runs (run_uuid TEXT, status TEXT, lifecycle_stage TEXT);
+CREATE TABLE tags (run_uuid TEXT, key TEXT, value TEXT);
+INSERT INTO runs VALUES ('r', 'FINISHED', 'active');
+INSERT INTO tags VALUES ('r', 'whetstone.version', '1');
 INSERT INTO registered_model_aliases VALUES ('w', 'production', '1');
 INSERT INTO model_version_tags VALUES ('w', '1', 'whetstone.version', '1');
 """
@@ -103,6 +107,13 @@ def test_a_champion_that_did_not_pass_is_found(state: State) -> None:
 def test_a_version_registered_twice_is_found(state: State) -> None:
     state.sql("INSERT INTO model_version_tags VALUES ('w', '2', 'whetstone.version', '1')", "mlflow.db")
     assert "v1 is registered 2 times" in state.said(at_rest=False)
+
+
+def test_a_version_with_two_runs_or_with_one_that_nobody_ended_is_found(state: State) -> None:
+    state.sql("INSERT INTO runs VALUES ('s', 'RUNNING', 'active')", "mlflow.db")
+    state.sql("INSERT INTO tags VALUES ('s', 'whetstone.version', '1')", "mlflow.db")
+    assert "v1 has 2 runs in MLflow" in state.said(at_rest=False)
+    assert "the MLflow run of v1 was never ended" in state.said()
 
 
 def test_an_alias_that_says_something_else_is_found_at_rest_and_a_version_that_is_none_always(state: State) -> None:

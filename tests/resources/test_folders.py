@@ -75,6 +75,35 @@ def test_publishing_over_a_whole_folder_keeps_what_is_there(tmp_path: Path) -> N
     assert not staging.exists()
 
 
+def test_publishing_over_a_whole_folder_of_another_dataset_replaces_it(tmp_path: Path) -> None:
+    published(tmp_path)
+    staging = stage(tmp_path / "v1.tmp", b"later")
+    folders.publish(staging, tmp_path / "v1", manifest_of(staging, dataset_hash="another"))
+    assert folders.check(tmp_path / "v1").dataset_hash == "another"
+    assert (tmp_path / "v1" / "a.bin").read_bytes() == b"later"
+    assert not staging.exists()
+
+
+def test_a_writer_that_slept_puts_back_what_a_later_one_published_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    final = published(tmp_path)
+    (final / "a.bin").write_bytes(b"damaged")
+    slow, quick = stage(tmp_path / "v1.tmp-1", b"slow"), stage(tmp_path / "v1.tmp-2", b"quick")
+    real = folders.swap
+
+    def sleep_before(one: Path, other: Path) -> None:
+        monkeypatch.setattr(folders, "swap", real)
+        folders.publish(quick, final, manifest_of(quick))
+        real(one, other)
+
+    monkeypatch.setattr(folders, "swap", sleep_before)
+    folders.publish(slow, final, manifest_of(slow))
+    assert folders.is_whole(final)
+    assert (final / "a.bin").read_bytes() == b"quick"
+    assert [path.name for path in tmp_path.iterdir()] == ["v1"]
+
+
 def test_publishing_over_a_damaged_folder_replaces_it(tmp_path: Path) -> None:
     (published(tmp_path) / "a.bin").write_bytes(b"damaged")
     staging = stage(tmp_path / "v1.tmp", b"later")

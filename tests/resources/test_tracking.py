@@ -59,6 +59,20 @@ def test_a_retry_resumes_the_same_run(tracking: MlflowTracking, context: Any) ->
     assert run_of(tracking, first).info.status == "RUNNING"
 
 
+def test_a_run_that_a_killed_step_opened_without_noting_it_is_gone_on_with(
+    tracking: MlflowTracking, context: Any
+) -> None:
+    left = open_run(tracking, context)
+    assert open_run(tracking, another_attempt(context)) == left
+    tracking.end(left, "FINISHED")
+    assert open_run(tracking, another_attempt(context)) != left
+
+
+def another_attempt(context: Any) -> SimpleNamespace:
+    """The step in a Dagster run of its own."""
+    return SimpleNamespace(instance=context.instance, run=dg.DagsterRun(job_name="retrain"), log=None)
+
+
 def test_a_run_that_is_gone_is_replaced_by_a_new_one(tracking: MlflowTracking, context: Any) -> None:
     opened = open_run(tracking, context, "0" * 32)
     assert opened != "0" * 32

@@ -36,6 +36,7 @@ WRAPPED = {
     },
     "resources.champions": {"Champions.intend_alias": "intend_alias", "Champions.confirm_alias": "confirm_alias"},
     "resources.tracking": {"MlflowTracking.open_run": "open_run", "MlflowTracking.log_training": "log_training"},
+    "resources.trained": {"publish": "publish"},
     "resources.trainer": {"TrainerProcess.run": "trainer"},
     "resources.trainer_guard": {"TrainerGuard.demand_hold": "demand_hold"},
     "wrappers.lora_training": {"LoraTraining._one_step": "step"},
@@ -186,20 +187,6 @@ def _renames() -> None:
     os.rename = rename
 
 
-def _removals() -> None:
-    import shutil
-
-    real = shutil.rmtree
-
-    def rmtree(path, *arguments, **named):
-        name = _shown_as(path)
-        if name is not None:
-            point(f"{name}.remove.before")
-        return real(path, *arguments, **named)
-
-    shutil.rmtree = rmtree
-
-
 def _shown_as(target: object) -> str | None:
     parts = Path(str(target)).parts
     if ".tmp" in parts[-1]:
@@ -210,6 +197,5 @@ def _shown_as(target: object) -> str | None:
 if "WHETSTONE_FAULTS" in os.environ:
     sys.meta_path.insert(0, _Finder())
     _renames()
-    _removals()
     _steady = time.time
     time.time = lambda: _steady() - behind()

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from tests.faults.lane import Lane
+from tests.faults.lane import ENDING, Lane
 
 Undo = Callable[[], None]
 HOUR = 3600
@@ -39,8 +39,10 @@ def wake_later(lane: Lane, fired: dict[str, Any]) -> Undo:
         with suppress(ProcessLookupError):
             os.kill(fired["pid"], signal.SIGCONT)
         deadline = time.monotonic() + WAKE_SECONDS
-        while psutil.pid_exists(fired["pid"]) and time.monotonic() < deadline:
+        while psutil.pid_exists(fired["pid"]) and time.monotonic() < deadline and not ENDING.is_set():
             time.sleep(0.1)
+        if ENDING.is_set():
+            return
         if psutil.pid_exists(fired["pid"]) and psutil.Process(fired["pid"]).status() != psutil.STATUS_ZOMBIE:
             raise AssertionError(f"expected the old trainer to end by itself, found it running {WAKE_SECONDS:.0f} s on")
 

@@ -12,7 +12,7 @@ from core.error_classes import advice
 from resources.holding import NothingToDo, begin, error_class_of, go_on, holding
 from resources.mlflow_store import MlflowUnavailable
 from resources.settings import Settings
-from resources.store import Store, StoreError
+from resources.store import Fenced, Store, StoreError
 from resources.trainer import TrainerFailed
 from resources.versions import Claim
 
@@ -35,6 +35,7 @@ def step(
     """The claim on the version this run works on, held while the body runs; a refusal is a Failure in one sentence."""
     tag = context.instance.add_run_tags
     tag(context.run.run_id, {PROCESS_TAG: this_process()})
+    claim: Claim | None = None
     try:
         owner, lease = context.run.run_id, settings.lease_seconds
         re_executed = RE_EXECUTED_TAG in context.run.tags
@@ -50,7 +51,8 @@ def step(
         with _heeding_the_pages(context, store, claim), holding(store, claim, keep=_more_follows(context)):
             yield claim
     except (NothingToDo, StoreError, TrainerFailed, MlflowUnavailable, ValueError) as refusal:
-        raise dg.Failure(str(refusal), metadata=_what_to_do(refusal), allow_retries=False) from refusal
+        said = _given_up(store, claim, refusal) or str(refusal)
+        raise dg.Failure(said, metadata=_what_to_do(refusal), allow_retries=False) from refusal
 
 
 def _resume_what_was_terminated(context: dg.AssetExecutionContext, store: Store) -> None:
@@ -64,6 +66,18 @@ def _resume_what_was_terminated(context: dg.AssetExecutionContext, store: Store)
     stops = store.events.page(limit=1, type="stop_asked")
     if stops and stops[0].timestamp.timestamp() < record.create_timestamp.timestamp():
         store.versions.resume(version.n)
+
+
+def _given_up(store: Store, claim: Claim | None, refusal: Exception) -> str | None:
+    """What is to be said of a lease that was lost because a person cancelled the version."""
+    if not isinstance(refusal, Fenced) or claim is None:
+        return None
+    try:
+        version = store.versions.get(claim.n)
+    except StoreError:
+        return None
+    given_up = f"v{claim.n} was given up ({version.error}): its conversations wait for the next version"
+    return given_up if version.state == "abandoned" else None
 
 
 def _what_to_do(refusal: Exception) -> dict[str, str]:

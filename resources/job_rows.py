@@ -13,7 +13,7 @@ from resources.progress import Progress, latest_reports
 from resources.store_errors import NotFound
 from resources.tables import triggers, versions
 from resources.text_search import contains
-from resources.version_rows import Version, version_of
+from resources.version_rows import Version, unfinished_row, version_of
 from resources.waiting_triggers import JOB, next_number, waiting_triggers
 
 Status = Literal["pending", "running", "stopped", "completed", "failed", "cancelled"]
@@ -30,7 +30,10 @@ _ENDED: dict[str, Status] = {
 
 @dataclass(frozen=True)
 class Job:
-    """`version` is None while nobody began it; `progress` is the last report of its trainer."""
+    """`version` is None while nobody began it; `progress` is the last report of its trainer.
+
+    `behind` is the unfinished version that a job waits for.
+    """
 
     n: int
     status: Status
@@ -38,6 +41,7 @@ class Job:
     asked_at: datetime
     version: Version | None = None
     progress: Progress | None = None
+    behind: int | None = None
 
 
 def job_row(connection: Connection, n: int) -> Job:
@@ -57,7 +61,9 @@ def waiting_as_job(connection: Connection) -> Job | None:
     if not rows:
         return None
     first = next((row for row in rows if row.kind == JOB), rows[0])
-    return Job(next_number(connection), "pending", wish_in(first.params), first.created_at)
+    before = unfinished_row(connection)
+    behind = int(before.n) if before else None
+    return Job(next_number(connection), "pending", wish_in(first.params), first.created_at, behind=behind)
 
 
 def jobs_page(connection: Connection, status: Status | None, search: str | None, page: int, size: int) -> Page[Job]:

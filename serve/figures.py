@@ -55,8 +55,9 @@ def progress(store: Store) -> dict[str, Any]:
     live, waiting, version = store.settings.get(), store.conversations.waiting(), store.versions.unfinished()
     queued = store.triggers.next() is not None or should_train(live, waiting)
     latest = store.progress.latest() if version else None
+    state = loop_state(version, queued)
     return {
-        "state": loop_state(version, queued),
+        "state": state,
         "version": version.n if version else None,
         "step": latest.step if latest else None,
         "total_steps": latest.total_steps if latest else None,
@@ -64,7 +65,7 @@ def progress(store: Store) -> dict[str, Any]:
         "loss": finite(latest.loss) if latest else None,
         "learning_rate": finite(latest.learning_rate) if latest else None,
         "tokens_per_second": finite(latest.tokens_per_second) if latest else None,
-        "eta_seconds": finite(latest.eta_seconds) if latest else None,
+        "eta_seconds": finite(latest.eta_seconds) if latest and state == "training" else None,
         "batch_size": live.finetune_batch_size,
         "new_data_count": waiting,
         "remaining": max(0, live.finetune_batch_size - waiting),

@@ -49,6 +49,7 @@ def job_shape(job: Job, bench: Bench) -> dict[str, Any]:
         "gpu_ids": list(job.wish.gpu_ids),
         "status": job.status,
         "stage": stage_of(version),
+        "waits_for": job.behind,
         "verdict": {"promoted": "promoted", "rejected": "rejected"}.get(version.state) if version else None,
         **progress_shape(job),
         "loss": finite(report.loss) if report else None,

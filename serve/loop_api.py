@@ -98,6 +98,8 @@ def _ask_for_run(store: Store, wish: FinetuneBody, key: str | None) -> dict[str,
     store.pause.clear(by="POST /mlops/finetune")  # a pause waits for a person to act, and this is one
     running = store.versions.unfinished()
     behind = f"; it begins when v{running.n} is finished" if running else ""
+    if running and running.desired == "stop":
+        behind += f", which a person stopped: resume or cancel it (/api/v1/admin/finetuning/jobs/{running.n})"
     return {
         "accepted": True,
         "trigger_id": trigger.id,

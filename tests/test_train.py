@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from core.conversation import Conversation
 from core.gate import Evaluation
@@ -214,6 +217,35 @@ def test_a_trainer_told_to_stop_saves_and_the_next_one_goes_on(long_shop: Shop) 
     log = (long_shop.state / "logs" / "trainer-v1.log").read_text(encoding="utf-8")
     assert f"Going on after step {reached} of " in log
     assert adapters.verify(long_shop.adapter(), long_shop.fingerprint).counts["conversations"] == TRAIN
+
+
+def test_a_training_stopped_and_resumed_as_a_job_ends_where_an_unbroken_one_does(
+    tmp_path: Path, models: Path, migrated_sqlite: Path
+) -> None:
+    """To one part in ten thousand of each weight's own size, or 1e-5: dropout, schedule and moments go on too."""
+    ended = []
+    for name in ("unbroken", "stopped"):
+        (tmp_path / name).mkdir()
+        shutil.copy(migrated_sqlite, tmp_path / name / "whetstone.db")
+        for shop in opened(tmp_path / name, models, f"sqlite:///{tmp_path / name / 'whetstone.db'}", epochs=20):
+            environment = {"FINETUNE_LORA_DROPOUT": "0.1", "CHECKPOINT_SECONDS": "3600"}
+            if name == "stopped":
+                process = shop.start("train", **environment)
+                wait_until(lambda shop=shop: shop.store.progress.curve(1))
+                shop.store.jobs.stop(1)
+                assert process.wait(PATIENCE_SECONDS) == INTERRUPTED
+                assert len(list(shop.state.glob("checkpoints/v1/step-*/manifest.json"))) == 1
+                shop.store.versions.release(shop.claim)
+                shop.store.jobs.resume(1)
+                shop.claim = shop.store.versions.claim("run-2") or pytest.fail("not claimed again")
+            assert shop.run("train", **environment).returncode == 0
+            ended.append(load_file(shop.adapter() / adapters.WEIGHTS))
+            if name == "stopped":
+                log = (shop.state / "logs" / "trainer-v1.log").read_text(encoding="utf-8")
+                assert "Going on after step" in log
+    assert ended[0].keys() == ended[1].keys()
+    for name, expected in ended[0].items():
+        np.testing.assert_allclose(ended[1][name], expected, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 def test_a_killed_trainer_loses_only_what_came_after_its_last_checkpoint(long_shop: Shop) -> None:

@@ -18,7 +18,7 @@ from core.wish import Wish
 from resources import datasets, folders
 from resources.erasing import finish, places_of
 from resources.progress import Progress
-from resources.store import NotAllowed
+from resources.store import Fenced, NotAllowed
 from resources.trainer import TrainerFailed
 from resources.versions import Claim
 from tests.assets.conftest import Finished
@@ -261,6 +261,22 @@ def raw_conversations_begins_after(monkeypatch: pytest.MonkeyPatch, happens: Cal
 
     monkeypatch.setattr("assets.step.this_process", this_process)
     return seen
+
+
+def test_a_version_cancelled_while_it_trains_is_named_as_such_and_its_mlflow_run_is_killed(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.capture(0, 60)
+
+    def cancelled(stage: str, claim: Claim, on_progress: object = None) -> None:
+        shop.store.jobs.cancel(claim.n, "wrong data")
+        raise Fenced("The trainer of v1 stopped")
+
+    monkeypatch.setattr(shop.trainer, "run", cancelled)
+    said = shop.failure(shop.run())
+    assert said == "v1 was given up (wrong data): its conversations wait for the next version"
+    assert shop.tracking.runs["run-1"]["status"] == "KILLED"
+    assert shop.store.conversations.waiting() == 60
 
 
 def test_with_mlflow_away_the_version_is_trained_judged_and_promoted(shop: Workshop) -> None:

@@ -43,7 +43,7 @@ def test_a_waiting_job_stands_behind_the_version_in_flight(store: Store) -> None
     first = claimed(store, "a")
     fill(store, "b")
     job = store.jobs.ask(Wish(job_name="next"))
-    assert (job.n, [found.n for found in store.jobs.page().items]) == (2, [2, 1])
+    assert (job.n, job.behind, [found.n for found in store.jobs.page().items]) == (2, 1, [2, 1])
     conclude(store, first)
     claim = store.versions.claim("run-2")
     assert claim is not None

@@ -107,6 +107,7 @@ def needs_more(design: Design, arms: Sequence[ArmFigures], window: Window) -> Ne
     effect, deviation = _smallest(design, arms), float(control.means.std(ddof=1))
     wanted = users_for_means(effect, deviation, ALPHA) if deviation else LEAST_RATED
     power = power_of_means(effect / deviation, fewest, fewest, ALPHA) if deviation and fewest > 1 else None
+    power = power if power is not None and math.isfinite(power) else None
     if wanted is None:
         return NeedsMore(users=None, days=None, power_now=power, sentence="No number of users would be enough")
     missing = max(0, max(wanted, LEAST_RATED) - fewest)

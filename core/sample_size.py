@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy import special
 
+from core.statistics import noncentral_t_below
+
 MOST_USERS = 100_000_000
 
 
@@ -14,7 +16,8 @@ def power_of_means(effect_size: float, n1: float, n2: float, alpha: float = 0.05
     critical = special.stdtrit(freedom, 1 - alpha / 2)
     if freedom > 10_000:  # beyond, the noncentral t is normal to six digits and its series no longer converges
         return float(special.ndtr(shift - critical) + special.ndtr(-shift - critical))
-    return float(1 - special.nctdtr(freedom, shift, critical) + special.nctdtr(freedom, shift, -critical))
+    missed, wrong_way = (noncentral_t_below(t, freedom, shift) for t in (critical, -critical))
+    return float(np.clip(1 - missed + wrong_way, 0.0, 1.0))
 
 
 def users_for_means(difference: float, deviation: float, alpha: float = 0.05, power: float = 0.8) -> int | None:

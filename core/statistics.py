@@ -128,11 +128,11 @@ def power(
         return None
     freedom = len(dict.fromkeys(clusters)) - 1
     critical = special.stdtrit(freedom, 1.0 - alpha)
-    reached = 1.0 - _below(critical, freedom, effect / error)
+    reached = 1.0 - noncentral_t_below(critical, freedom, effect / error)
     return Power(power=reached, detectable_effect=float((critical + special.stdtrit(freedom, 0.8)) * error))
 
 
-def _below(t: float, freedom: int, shift: float) -> float:
+def noncentral_t_below(t: float, freedom: float, shift: float) -> float:
     """The noncentral t's distribution; where it is no number in floating point, by Abramowitz and Stegun 26.7.10."""
     found = float(special.nctdtr(freedom, shift, t))
     if np.isfinite(found):

@@ -170,6 +170,19 @@ def test_power_equals_statsmodels(effect: float, n1: float, n2: float) -> None:
     assert power_of_means(effect, n1, n2) == pytest.approx(theirs, abs=1e-6 if n1 + n2 < 10_000 else 2e-5)
 
 
+@pytest.mark.parametrize("n", [2, 3, 5, 7, 12, 20, 60, 150, 400, 1500, 4900])
+def test_power_is_a_chance_also_where_nearly_every_comparison_would_see_it(n: int) -> None:
+    from statsmodels.stats.power import TTestIndPower
+
+    effects = np.concatenate([np.linspace(0.05, 12.0, 60), [40.0, 1e3, 1e9, np.inf]])
+    found = np.array([power_of_means(float(effect), n, n) for effect in effects])
+    theirs = np.array([TTestIndPower().power(effect, n, 0.05) if effect < 1e3 else 1.0 for effect in effects])
+    assert np.all((found >= 0.0) & (found <= 1.0))
+    assert np.isfinite(theirs).sum() > len(effects) / 3
+    assert found[np.isfinite(theirs)] == pytest.approx(theirs[np.isfinite(theirs)], abs=1e-6)
+    assert found[-4:] == pytest.approx(np.ones(4), abs=1e-6)
+
+
 def test_numbers_of_users_are_the_known_ones() -> None:
     assert users_for_means(0.5, 1.0) == 64  # Cohen (1988), table 2.4.1
     assert [users_for_means(d, 1.2) for d in (0.2, 0.1)] == [567, 2262]

@@ -88,7 +88,8 @@ class ExperimentFollower:
         self._tried: Traffic | None = None
         self._refused: tuple[int, str] | None = None
         self._not_before = 0.0
-        self._threads: OrderedDict[tuple[int, str], Assigned | None] = OrderedDict()
+        self._kept = self._last()
+        self._threads: OrderedDict[tuple[int, str, str | None], Assigned | None] = OrderedDict()
 
     async def run(self) -> None:
         """Follow until cancelled. The ingress starts it as one task."""
@@ -121,16 +122,18 @@ class ExperimentFollower:
     def assigned(self, turn: Turn) -> Assigned | None:
         """The arm of a turn; None for whoever asks for a name, or is not covered: the champion answers.
 
-        A thread keeps what its first turn got, also when the user is named later or the coverage grows.
+        A thread keeps what its first turn got, also when the user is named later or the coverage grows; one of the
+        same name of another user is another thread, for clients name them.
         """
         traffic = self.current
         if traffic is None or turn.model != PRODUCTION:
             return None
         if turn.thread_id is None:
             return _assign(traffic, turn)
-        key = traffic.id, turn.thread_id
+        key, unnamed = (traffic.id, turn.thread_id, turn.user_id), (traffic.id, turn.thread_id, None)
         if key not in self._threads:
-            self._threads[key] = _assign(traffic, turn)
+            known = unnamed in self._threads
+            self._threads[key] = self._threads.pop(unnamed) if known else _assign(traffic, turn)
             if len(self._threads) > MOST_THREADS:
                 self._threads.popitem(last=False)
         self._threads.move_to_end(key)
@@ -170,12 +173,12 @@ class ExperimentFollower:
             log.warning("the store did not hear of it: %s", error)
 
     async def _switch(self, wanted: Traffic | None) -> None:
-        if wanted == self.current:
-            return
-        self.current = wanted
-        if wanted is None:
+        if wanted is None:  # also where none of it ever answered: an arm was refused
             self._pins.hold("experiment", [])
             self._threads.clear()
+        if wanted == self.current and (wanted is not None or self._kept is None):
+            return
+        self.current = self._kept = wanted
         log.info("production is shared out by experiment %s", wanted.id if wanted else "none")
         await asyncio.to_thread(self._remember, wanted)
 

@@ -133,6 +133,27 @@ async def test_a_thread_keeps_its_arm_whoever_is_named_later(scene: Scene) -> No
         assert first == follower.assigned(turn(f"user {number}", thread_id=f"t{number}"))
 
 
+async def test_threads_of_the_same_name_are_those_of_their_users(scene: Scene) -> None:
+    scene.store.experiments.add(design())
+    follower = scene.follower()
+    await follower.follow_once()
+    users = [str(number) for number in range(40)]
+    for _ in range(2):
+        found = [follower.assigned(turn(user, thread_id="1")) for user in users]
+        assert [one.unit for one in found if one] == [f"user:{user}" for user in users]
+        assert found == [follower.assigned(turn(user)) for user in users]
+
+
+async def test_a_thread_that_nobody_named_goes_to_the_first_who_is_named_in_it(scene: Scene) -> None:
+    scene.store.experiments.add(design())
+    follower = scene.follower()
+    await follower.follow_once()
+    first = follower.assigned(turn(None, thread_id="1"))
+    kim, lee, kim_again = (follower.assigned(turn(name, thread_id="1")) for name in ("kim", "lee", "kim"))
+    assert first == kim == kim_again
+    assert lee == follower.assigned(turn("lee"))
+
+
 async def test_a_thread_that_began_outside_stays_outside_when_the_coverage_grows(scene: Scene) -> None:
     experiment = scene.store.experiments.add(design(coverage=0.0))
     follower = scene.follower()
@@ -228,6 +249,29 @@ async def test_when_it_ends_the_champion_answers_and_nothing_stays_pinned(scene:
     assert follower.assigned(turn("kim")) is None
     assert scene.pins.all() == ["v2", "v1"]
     assert '"experiment": null' in (scene.folder / "experiment.json").read_text()
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["it had answered", "it never answered"])
+async def test_one_whose_arm_was_refused_leaves_nothing_behind_when_it_is_stopped(
+    scene: Scene, clock: list[float], monkeypatch: pytest.MonkeyPatch, answered: bool
+) -> None:
+    experiment = scene.store.experiments.add(design())
+    follower = scene.follower()
+    if answered:
+        await follower.follow_once()
+        clock[0] += 6
+    scene.engine.refuses = AdapterNotServed("v1 refused: expected its manifest, found none")
+    await follower.follow_once()
+    assert follower.current is None
+    scene.store.experiments.stop(experiment.id, "an arm cannot", "a person")
+    await follower.follow_once()
+    assert scene.pins.all() == ["v2", "v1"]
+
+    scene.engine.refuses = None
+    scene.go_away(monkeypatch)
+    after = scene.follower()
+    await after.follow_once()
+    assert after.current is None
 
 
 @pytest.mark.parametrize("name", ["teacher", "agent"])

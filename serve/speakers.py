@@ -1,6 +1,7 @@
 """Who answers a turn: whom the client, the settings or an experiment name, and who stands in for them."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from serve.experiment_follower import Assigned
 from serve.guarded import Chats, Deadlines, Guarded
 from serve.live_view import LiveView
 from serve.turn import AGENT, Turn
+
+log = logging.getLogger(__name__)
 
 Tier = Literal["primary", "fallback"]
 
@@ -68,6 +71,7 @@ class Speakers:
         self._teacher = Guarded(teacher, deadlines) if teacher else None
         self._agent = Guarded(agent, deadlines) if agent else None
         self._experiments, self._seconds = experiments, deadlines.reply
+        self._told = False
 
     def names(self) -> list[str]:
         """Every model a client may ask for."""
@@ -127,13 +131,22 @@ class Speakers:
         """Who is asked, one after the other; who asks for a name gets that one or an error.
 
         The arm of a running experiment comes before all wishes; where it cannot, whoever would have answered does.
-        With `student` no message leaves for another machine. `auto`: the teacher until a version was promoted.
+        With `student` no message leaves for another machine. `auto`: the teacher until a version was promoted. Where no
+        teacher is configured, the champion answers whatever is set.
         """
         if arm is not None:
             ours = "production" if arm.model == self._follower.current else arm.model
             return (arm.model, *(name for name in self.order(asked, None) if name not in (ours, arm.model)))
         wish = self._live.settings.answer_with
-        if asked != "production" or wish == "student" or (wish == "auto" and self._teacher is None):
+        if asked != "production" or wish == "student" or self._teacher is None:
+            if asked == "production" and wish == "teacher":
+                self._tell_once()
             return (asked,)
         ours_first = wish == "auto" and self._follower.current != "base"
         return ("production", "teacher") if ours_first else ("teacher", "production")
+
+    def _tell_once(self) -> None:
+        """The settings are stored, and so outlive the key of the teacher they name."""
+        if not self._told:
+            self._told = True
+            log.warning("answer_with is teacher and none is configured (OPENAI_API_KEY): the champion answers")

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from core.live_settings import LiveSettings
 from resources.store import Store
 from serve.teacher import Teacher
 from tests.fakes import FakeEngine, FakeFollower
@@ -128,6 +129,18 @@ async def test_who_answers_as_production_is_a_setting(
 
     assert answer.headers["x-whetstone-model"] == answers
     assert answer.json()["mlops_info"]["current_version"] == champion
+
+
+@pytest.mark.parametrize("changes", [{"live": LiveSettings(answer_with="teacher")}])
+async def test_a_wish_for_a_teacher_that_is_gone_leaves_the_champion_answering(
+    client: httpx.AsyncClient, store: Store, changes: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.settings.change({"answer_with": "teacher"}, "a person")
+    answers = [await client.post("/chat", json={"message": "Hi"}) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert {answer.headers["x-whetstone-tier"] for answer in answers} == {"primary"}
+    assert len([one for one in caplog.messages if "answer_with is teacher" in one]) == 1
 
 
 @pytest.mark.parametrize("changes", [upstream(lesson)])

@@ -35,7 +35,7 @@ def openai_routes(answering: Answering, door: StoreDoor, limits: IngressLimits) 
         """
         body = await body_as(ChatCompletionBody, request, limits.body_bytes, status=400)
         turn = turn_of(body, limits, request.scope.get("caller", ""))
-        return await _streamed(answering, turn) if body.stream else await _whole(answering, turn, request)
+        return await _streamed(answering, turn, request) if body.stream else await _whole(answering, turn, request)
 
     @routes.get("/v1/models")
     async def models() -> dict[str, Any]:
@@ -99,9 +99,13 @@ async def _whole(answering: Answering, turn: Turn, request: Request) -> Response
     return JSONResponse(reply.body, headers=truth(reply.model, turn, reply.kept, reply.tier))
 
 
-async def _streamed(answering: Answering, turn: Turn) -> Response:
+async def _streamed(answering: Answering, turn: Turn, request: Request) -> Response:
     stream = answering.stream(turn)
-    opened = cast(Opened, await anext(stream))  # the first item of a stream is its head
+    try:
+        opened = cast(Opened, await while_connected(request, anext(stream)))  # the first item of a stream is its head
+    except BaseException:
+        await stream.aclose()
+        raise
     return EventStream(stream, truth(opened.model, turn, opened.kept, opened.tier))
 
 

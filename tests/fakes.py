@@ -30,7 +30,7 @@ from tests.core.examples import measured
 
 
 class FakeEngine:
-    """Says its words, one a chunk; `pause_after` stops it before that word until `go_on` is set."""
+    """Says its words, one a chunk; `pause_after` stops it before that word (-1: the head of a stream) until `go_on`."""
 
     def __init__(self, words: Sequence[str] = ("Check", " the", " cable."), finish: str = "stop") -> None:
         self.words, self.finish = words, finish
@@ -52,6 +52,7 @@ class FakeEngine:
                 yield self.head
                 return
             if body["stream"]:
+                await self._pause(-1)
                 yield {"status": 200}
                 async for item in self._chunks(body):
                     yield item

@@ -42,11 +42,11 @@ async def test_it_answers_over_http(over_http: httpx.AsyncClient) -> None:
     assert streamed.text.endswith("data: [DONE]\n\n")
 
 
-@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("stream", "pause_after"), [(False, 0), (True, 1), (True, -1)])
 async def test_a_client_that_hangs_up_frees_its_place_within_a_second(
-    over_http: httpx.AsyncClient, listener: Listener, engine: FakeEngine, stream: bool
+    over_http: httpx.AsyncClient, listener: Listener, engine: FakeEngine, stream: bool, pause_after: int
 ) -> None:
-    engine.pause_after = 1 if stream else 0
+    engine.pause_after = pause_after
     body = json.dumps({**ASK, "stream": stream}).encode()
     _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
     head = f"POST {CHAT} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {len(body)}\r\n\r\n"

@@ -1,7 +1,10 @@
 """The trainer process: `python train.py --stage train|evaluate|help --version N --fence F`.
 
 It joins the store (fence, progress, stop) with the wrapper (LoRA), and publishes `adapters/vN` or
-`reports/vN/evaluation.json`. Exit status: 0 done, 1 failed, 76 fenced out, 143 interrupted.
+`reports/vN/evaluation.json`. With `--stage again --evaluation E` a finished version is measured once more, held by
+nobody, and `reports/vN/evaluations/E/evaluation.json` is written.
+
+Exit status: 0 done, 1 failed, 76 fenced out, 143 interrupted.
 A failure says its class and message as the last line of stderr, in JSON.
 """
 
@@ -97,7 +100,9 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> None:
         claim = Claim(version.n, arguments.fence, version.attempts, version.state, resumed=True)
         work = Work(settings, store, claim, version, base, fingerprint)
         _use_gpus(wish_in(version.settings).gpu_ids)
-        if arguments.stage == "train":
+        if arguments.stage == "again":
+            evaluate_again(work, arguments.evaluation)
+        elif arguments.stage == "train":
             with TrainerGuard(store, claim) as guard:
                 train(work, guard)
         elif arguments.stage == "help":
@@ -174,14 +179,33 @@ def evaluate(work: Work, guard: TrainerGuard) -> None:
     )
 
 
+def evaluate_again(work: Work, evaluation: int) -> None:
+    """Write what is measured of a finished version now: against the champion of today, the champion against the base.
+
+    Where the evaluation names a golden set, it is the only one.
+    """
+    asked = work.store.evaluations.get(evaluation)
+    champion = work.store.champion.get().n
+    uploads = work.settings.state_dir / "uploads"
+    result = _measured(
+        work, None if champion == work.claim.n else champion, golden_conversations(work.store, uploads, asked.upload)
+    )
+    target = work.folder("reports") / "evaluations" / str(evaluation) / "evaluation.json"
+    folders.write_whole(target, result.model_dump_json(indent=1))
+
+
 def _evaluation(work: Work) -> Evaluation:
+    golden = golden_conversations(work.store, work.settings.state_dir / "uploads")
+    return _measured(work, work.store.champion.get().n, golden)
+
+
+def _measured(work: Work, champion: int | None, golden: list[Conversation] | None) -> Evaluation:
     candidate = trained.folder_of(work.settings.state_dir, work.claim.n, work.version.method)
     try:
         manifest = trained.verify(candidate, work.fingerprint, work.version.method)
     except folders.FolderRefused as error:
         right_base = folders.read_manifest(candidate).base_fingerprint == work.fingerprint
         return refused(work.claim.n, work.fingerprint, right_base=right_base, reason=str(error))
-    champion = work.store.champion.get().n
     if champion is not None:
         adapters.verify(work.folder("adapters", champion), work.fingerprint)
     dataset = work.folder("datasets")
@@ -196,7 +220,7 @@ def _evaluation(work: Work) -> Evaluation:
             units=_numbered(datasets.read_units(dataset)),
             general=read_set(GENERAL),
             probes=read_probes(),
-            golden=golden_conversations(work.store, work.settings.state_dir / "uploads"),
+            golden=golden,
             prefer=_judge(work.settings),
             trained=datasets.read_train(dataset),
             recipe=Recipe.model_validate(manifest.recipe),
@@ -374,9 +398,10 @@ def _class_of(error: BaseException) -> ErrorClass:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train or evaluate one version.")
-    parser.add_argument("--stage", choices=["train", "evaluate", "help"], required=True)
+    parser.add_argument("--stage", choices=["train", "evaluate", "again", "help"], required=True)
     parser.add_argument("--version", type=int, required=True)
-    parser.add_argument("--fence", type=int, required=True, help="the claim under which it works")
+    parser.add_argument("--fence", type=int, default=0, help="the claim under which it works")
+    parser.add_argument("--evaluation", type=int, help="what a person asked for, with `again`")
     parser.add_argument("--parent", type=int, help="the process whose end ends this one")
     return parser.parse_args(argv)
 

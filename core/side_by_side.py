@@ -45,7 +45,14 @@ def side_by_side(one: Evaluation, other: Evaluation) -> Evaluation:
             for mine, theirs in _both(one.answers, other.answers)
         ),
         overlaps=tuple(
-            Overlap(**{**dict(mine), "champion": theirs.candidate, "champion_bleu": theirs.candidate_bleu})
+            Overlap(
+                **{
+                    **dict(mine),
+                    "champion": theirs.candidate,
+                    "champion_bleu": theirs.candidate_bleu,
+                    "champion_f1": theirs.candidate_f1,
+                }
+            )
             for mine, theirs in _of_both(one.overlaps, other.overlaps)
         ),
         golden=_losses(one.golden or (), other.golden or ()) or None,

@@ -83,7 +83,7 @@ class Lift(Domain):
 
 
 class Overlap(Domain):
-    """One reply against the reference a person gave, as chrF++ and BLEU, 0 to 100."""
+    """One reply against the reference a person gave, as chrF++ and BLEU, 0 to 100, and F1 of its words, 0 to 1."""
 
     conversation_id: str
     unit: str
@@ -93,6 +93,9 @@ class Overlap(Domain):
     base_bleu: float | None = None
     candidate_bleu: float | None = None
     champion_bleu: float | None = None
+    base_f1: float | None = None
+    candidate_f1: float | None = None
+    champion_f1: float | None = None
 
 
 class Preference(Domain):

@@ -19,12 +19,12 @@ MOST = 2_000
 PAGE = 100
 
 
-def golden_conversations(store: Store, root: Path) -> list[Conversation] | None:
-    """All of them in order of upload; None where there is no golden set.
+def golden_conversations(store: Store, root: Path, only: int | None = None) -> list[Conversation] | None:
+    """All of them in order of upload, or of the set `only`; None where there is no golden set.
 
     A set whose file does not read gives nothing, so that the gate has nothing to say for it and fails.
     """
-    sets = list(_sets(store))
+    sets = list(_sets(store)) if only is None else [store.uploads.get(only)]
     if not sets:
         return None
     files = UploadFiles(root)

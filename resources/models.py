@@ -58,7 +58,7 @@ class Models:
 
         def work(connection: Connection) -> Model:
             row = version_row(connection, wanted.n)
-            _check_finished(row)
+            check_finished(row)
             _check_name_free(connection, wanted)
             ours = row.base_fingerprint == self._lineage
             named = _is_named(connection, wanted)
@@ -153,7 +153,8 @@ class Models:
         return self._database.read(work)
 
 
-def _check_finished(row: Row[Any]) -> None:
+def check_finished(row: Row[Any]) -> None:
+    """NotAllowed for a version that is unfinished or left no adapter."""
     if row.state not in _FINISHED:
         raise NotAllowed(f"Expected a finished job, found job {row.n} {row.state}: register it once it is completed")
     if row.adapter_sha256 is None:

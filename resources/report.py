@@ -10,6 +10,7 @@ from typing import Any
 from core.gate import Check, Evaluation, PairedLoss, Verdict
 from core.verdict import reference_of
 from resources import folders, plots
+from resources.evaluations import Again
 from resources.progress import Progress
 
 PAGE = "report.md"
@@ -37,7 +38,7 @@ class Story:
     """All a report tells of; `reasons` counts why conversations were rejected, `facts` are what identifies the run.
 
     `made` says how the version came about, `before` the same of the champion it was compared with, `state` what became
-    of it, `override` why a person overruled the gate.
+    of it, `override` why a person overruled the gate; `again` are later evaluations, newest first.
     """
 
     evaluation: Evaluation
@@ -51,6 +52,7 @@ class Story:
     before: Made | None = None
     state: str = "trained"
     override: str | None = None
+    again: Sequence[Again] = ()
 
 
 def read_evaluation(folder: Path) -> Evaluation:

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from core.reason_codes import sentence as reason_sentence
+from core.text_metrics import METRICS
 from core.verdict import reference_name
 from resources import folders
 from resources.answer_cards import answer_cards
 from resources.drawing import percent
+from resources.evaluations import Again
 from resources.forest_plot import sentence
 from resources.page import Html, document, facts, join, named, table, tag
 from resources.report import Story, mean_losses
@@ -20,6 +22,7 @@ from resources.stories import stored_story
 HTML_PAGE = "report.html"
 SECTIONS = {
     "gate": "What the gate asked",
+    "again": "Evaluated again",
     "answers": "Answers side by side",
     "changes": "Change of each conversation",
     "training": "Training",
@@ -44,6 +47,7 @@ def html(story: Story) -> str:
     """The whole document; it needs no other file."""
     bodies = {
         "gate": gate_section(story),
+        "again": _again(story),
         "answers": answer_cards(story.evaluation),
         "changes": change_section(story),
         "training": training_section(story),
@@ -101,6 +105,29 @@ def _tile(name: str, figure: str) -> Html:
 def sections_nav(bodies: Mapping[str, Html]) -> Html:
     links = [tag("a", SECTIONS[name], href=f"#{name}") for name, body in bodies.items() if body]
     return tag("nav", *links, aria_label="Sections")
+
+
+def _again(story: Story) -> Html:
+    """What later evaluations found; none of them moved anything."""
+    if not story.again:
+        return Html()
+    lines = [
+        [
+            tag("a", f"{one.created_at:%Y-%m-%d %H:%M} UTC", href=f"evaluations/{one.id}/{HTML_PAGE}"),
+            f"golden set {one.upload}" if one.upload else "all sets",
+            reference_name(one.compared_with),
+            *(_of_metric(one, metric) for metric in METRICS),
+            tag("span", "would pass", class_="good") if one.verdict and one.verdict.promoted
+            else tag("span", "would not pass", class_="bad"),
+        ]
+        for one in story.again
+    ]  # fmt: skip
+    return table(["asked for", "on", "against", *METRICS, "the gate"], lines, range(3, 3 + len(METRICS)))
+
+
+def _of_metric(one: Again, metric: str) -> str:
+    value = one.figures.get(metric, {}).get("candidate")
+    return "–" if value is None else f"{value:.3g}"
 
 
 def _data(story: Story) -> Html:

@@ -9,6 +9,7 @@ from resources.conversations import Conversations
 from resources.database import Database
 from resources.deployments import Deployments
 from resources.erasure_rows import Erasures
+from resources.evaluations import Evaluations
 from resources.events import Events, Outbox
 from resources.experiments import Experiments
 from resources.jobs import Jobs
@@ -66,6 +67,7 @@ class Store:
         self.champion = Champions(self.database, lineage)
         self.experiments = Experiments(self.database, lineage)
         self.models = Models(self.database, lineage)
+        self.evaluations = Evaluations(self.database, lineage)
         self.deployments = Deployments(self.database, lineage)
         self.events = Events(self.database)
         self.outbox = Outbox(self.database, self.settings)

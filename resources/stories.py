@@ -42,6 +42,7 @@ def story_of(store: Store, state_dir: Path, n: int, evaluation: Evaluation, verd
         before=None if champion is None else made(store, state_dir, store.versions.get(champion)),
         state=version.state,
         override=version.override_reason,
+        again=store.evaluations.done(n),
     )
 
 

@@ -340,6 +340,32 @@ benchmarks = Table(
 Index("benchmarks_of_model", benchmarks.c.n, benchmarks.c.name, benchmarks.c.id)
 Index("one_benchmark_a_key", benchmarks.c.n, benchmarks.c.idempotency_key, unique=True)
 
+evaluations = Table(
+    "evaluations",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("n", Integer, ForeignKey("versions.n"), nullable=False),
+    Column("upload", Serial, ForeignKey("uploads.id")),
+    Column("metrics", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    # the attempt is its fence: who finishes must still have the last one
+    Column("attempts", Integer, nullable=False),
+    Column("beat", BigInteger, nullable=False),
+    Column("compared_with", Integer),
+    Column("verdict", Text),
+    Column("figures", JSON, nullable=False),
+    Column("error", Text),
+    Column("idempotency_key", Name),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
+    CheckConstraint("state IN ('waiting','running','done','failed')", name="known_evaluation"),
+    sqlite_autoincrement=True,
+)
+Index("evaluations_of_model", evaluations.c.n, evaluations.c.id)
+Index("evaluations_by_state", evaluations.c.state, evaluations.c.id)
+Index("one_evaluation_a_key", evaluations.c.n, evaluations.c.idempotency_key, unique=True)
+
 settings = Table(
     "settings",
     metadata,

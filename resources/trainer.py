@@ -64,17 +64,29 @@ class TrainerProcess(Trainer):
         self._grace_seconds = grace_seconds
 
     def run(self, stage: Stage, claim: Claim, on_progress: Callable[[Progress], None] = lambda progress: None) -> None:
-        self._log_dir.mkdir(parents=True, exist_ok=True)
-        errors = self._log_dir / f"trainer-v{claim.n}.err"
-        kills = _kernel_kills()
-        returncode = self._wait(self._start(stage, claim, errors), claim.n, on_progress)
-        if returncode == FENCED_OUT:
-            raise Fenced(f"The trainer of v{claim.n} stopped: fence {claim.fence} is no longer the newest")
-        if returncode:
-            raise _failure(returncode, errors, killed_for_memory=_kernel_kills() > kills)
-
-    def _start(self, stage: Stage, claim: Claim, errors: Path) -> "subprocess.Popen[bytes]":
         arguments = ["--stage", stage, "--version", str(claim.n), "--fence", str(claim.fence)]
+        relay = _Relay(self._latest, claim.n, on_progress)
+        if self._finished(arguments, f"trainer-v{claim.n}.err", relay) == FENCED_OUT:
+            raise Fenced(f"The trainer of v{claim.n} stopped: fence {claim.fence} is no longer the newest")
+
+    def evaluate_again(self, n: int, evaluation: int, go_on: Callable[[], None]) -> None:
+        """Measure version n once more, for the evaluation of that number; TrainerFailed says why not.
+
+        `go_on` is called while it lasts, and ends it by raising.
+        """
+        arguments = ["--stage", "again", "--version", str(n), "--evaluation", str(evaluation)]
+        self._finished(arguments, f"evaluation-{evaluation}.err", go_on)
+
+    def _finished(self, arguments: Sequence[str], errors: str, each: Callable[[], None]) -> int:
+        """0 or FENCED_OUT."""
+        self._log_dir.mkdir(parents=True, exist_ok=True)
+        kills = _kernel_kills()
+        returncode = self._wait(self._start(arguments, self._log_dir / errors), each)
+        if returncode not in (0, FENCED_OUT):
+            raise _failure(returncode, self._log_dir / errors, killed_for_memory=_kernel_kills() > kills)
+        return returncode
+
+    def _start(self, arguments: Sequence[str], errors: Path) -> "subprocess.Popen[bytes]":
         with errors.open("wb") as sink:
             process = subprocess.Popen(
                 [*self._command, *arguments, "--parent", str(os.getpid())],
@@ -87,27 +99,16 @@ class TrainerProcess(Trainer):
         _prefer_for_memory_kill(process.pid)
         return process
 
-    def _wait(self, process: "subprocess.Popen[bytes]", n: int, on_progress: Callable[[Progress], None]) -> int:
-        seen: Progress | None = None
+    def _wait(self, process: "subprocess.Popen[bytes]", each: Callable[[], None]) -> int:
         try:
             while True:
                 try:
                     return process.wait(self._poll_seconds)
                 except subprocess.TimeoutExpired:
-                    seen = self._relay(n, seen, on_progress)
+                    each()
         except BaseException:
             self._end(process)
             raise
-
-    def _relay(self, n: int, seen: Progress | None, on_progress: Callable[[Progress], None]) -> Progress | None:
-        try:
-            progress = self._latest()
-        except StoreUnavailable:
-            return seen  # training goes on without an audience
-        if progress is None or progress == seen or progress.version not in (None, n):
-            return seen
-        on_progress(progress)
-        return progress
 
     def _end(self, process: "subprocess.Popen[bytes]") -> None:
         """SIGTERM to the whole group, time to save a checkpoint, then SIGKILL."""
@@ -119,6 +120,24 @@ class TrainerProcess(Trainer):
         finally:
             _signal_group(process, signal.SIGKILL)
             process.wait()
+
+
+class _Relay:
+    """Tells of each new progress of version n."""
+
+    def __init__(self, latest: Callable[[], Progress | None], n: int, on_progress: Callable[[Progress], None]) -> None:
+        self._latest, self._n, self._on_progress = latest, n, on_progress
+        self._seen: Progress | None = None
+
+    def __call__(self) -> None:
+        try:
+            progress = self._latest()
+        except StoreUnavailable:
+            return  # training goes on without an audience
+        if progress is None or progress == self._seen or progress.version not in (None, self._n):
+            return
+        self._seen = progress
+        self._on_progress(progress)
 
 
 def _signal_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:

@@ -28,6 +28,7 @@ from serve.docs_page import add_docs
 from serve.edge import Edge
 from serve.engine_client import EngineClient
 from serve.errors import answer
+from serve.evaluations_api import evaluation_routes
 from serve.experiment_follower import ExperimentFollower
 from serve.experiments_api import ModelsOnHand, experiment_routes
 from serve.features import FeatureLookUp, Features
@@ -127,6 +128,7 @@ def build_api(deps: IngressDeps) -> FastAPI:
         experiment_routes(door, limits, ModelsOnHand(answering.speakers.names, deps.engine_adapters)),
         model_routes(_model_shop(deps, door, answering.speakers.names)),
         job_routes(_job_office(deps, door, live)),
+        evaluation_routes(door, limits, deps.state_dir),
         report_routes(door, deps.state_dir, deps.thresholds),
         health_routes(deps.engine, answering, metrics, door),
     ]

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import os
 import shutil
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,12 +16,15 @@ from core.manifest import MANIFEST_NAME, Manifest
 from resources import aliases, base_model, erasing, run_ends, webhooks
 from resources.agent_memory import FILE_NAME, AgentMemory
 from resources.kept import LAST_VERSIONS, needed
+from resources.mlflow_store import MlflowUnavailable
 from resources.pruning import prune_files, prune_rows
+from resources.reevaluation import Reevaluations
 from resources.registry import Registry
 from resources.retention import remove_copies
-from resources.settings import Settings
+from resources.settings import ROOT, Settings
 from resources.store import Store
 from resources.tracking import Tracking
+from resources.trainer import TrainerProcess
 from serve.engine import VERSION_NAME
 from serve.engine_client import EngineClient
 from serve.reconciler import Chore
@@ -91,12 +96,19 @@ def chores(
         for name in await remove_old(store, adapters, lineage, engine):
             log.info("removed the adapter folder of %s; its report stays", name)
 
+    evaluating = reevaluations(store, tracking, settings)
+
+    async def evaluate_again() -> None:
+        if done := await asyncio.to_thread(evaluating.turn):
+            log.info("%s", done)
+
     async def watch_experiment() -> None:
         for done in await asyncio.to_thread(store.experiments.look):
             log.info("%s", done)
 
     return [
         Chore("experiment", 15.0, watch_experiment),
+        Chore("evaluations", 5.0, evaluate_again),
         Chore("aliases", 1.0, align_aliases),
         Chore("MLflow runs", 30.0, end_runs),
         Chore("webhooks", 1.0, deliver_webhooks),
@@ -107,6 +119,21 @@ def chores(
         Chore("old files and rows", 600.0, prune_old),
         Chore("code location", 5.0, watchdog.look),
     ]
+
+
+def reevaluations(store: Store, tracking: Tracking, settings: Settings) -> Reevaluations:
+    """What evaluates versions again, each page kept in MLflow beside the run where MLflow answers."""
+    command = [sys.executable, str(ROOT / "train.py")]
+    environment = {**os.environ, **settings.environment()}
+    trainer = TrainerProcess(command, log_dir=settings.state_dir / "logs", environment=environment)
+
+    def keep(n: int, folder: Path) -> None:
+        run_id = store.versions.get(n).mlflow_run_id
+        if run_id:
+            with suppress(MlflowUnavailable):
+                tracking.log_folder(run_id, folder, f"report/evaluations/{folder.name}")
+
+    return Reevaluations(store, trainer, settings.state_dir, settings.gate_thresholds(), settings.lease_seconds, keep)
 
 
 async def remove_old(store: Store, adapters: Path, lineage: str, engine: EngineClient) -> list[str]:

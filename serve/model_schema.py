@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictFloat, StrictInt, model_validator
 
 from core.domain import Identifier, Text
+from core.text_metrics import METRICS, Metric
 from resources.deployments import START_SETTINGS
 from serve.dataset_schema import Metadata
 from serve.schema import Closed, Paged
@@ -161,6 +162,13 @@ class BenchmarksQuery(Paged):
     """`GET …/{id}/benchmarks`."""
 
     benchmark_name: BenchmarkName | None = None
+
+
+class EvaluateBody(Closed):
+    """`POST …/{id}/evaluate`; without `dataset_id` all golden sets, without `metrics` all of them."""
+
+    dataset_id: ModelId | None = None
+    metrics: Annotated[list[Metric], Field(min_length=1, max_length=len(METRICS))] = Field(default=list(METRICS))
 
 
 class CompareBody(Closed):

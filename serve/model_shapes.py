@@ -8,6 +8,7 @@ from typing import Any
 from core.manifest import MANIFEST_NAME
 from core.verdict import Verdict
 from resources.champions import Champion, model_name
+from resources.evaluations import Again
 from resources.models import Ancestry, Benchmark, Model
 from resources.times import moment
 
@@ -94,6 +95,28 @@ def benchmark_row(found: Benchmark) -> dict[str, Any]:
         "score": found.score,
         "details": found.details,
         "created_at": moment(found.created_at),
+    }
+
+
+_STATES = {"waiting": "pending", "done": "completed"}
+
+
+def evaluation_row(found: Again) -> dict[str, Any]:
+    """An evaluation as the API shows it; `promoted` is what the gate would say, nothing was moved."""
+    verdict = found.verdict
+    return {
+        "id": found.id,
+        "model_id": found.n,
+        "status": _STATES.get(found.state, found.state),
+        "dataset_id": found.upload,
+        "compared_with": model_name(found.compared_with) if verdict else None,
+        "promoted": verdict.promoted if verdict else None,
+        "reasons": list(verdict.reasons) if verdict else [],
+        "metrics": found.figures if verdict else dict.fromkeys(found.metrics),
+        "error": found.error,
+        "created_at": moment(found.created_at),
+        "started_at": moment(found.started_at) if found.started_at else None,
+        "finished_at": moment(found.finished_at) if found.finished_at else None,
     }
 
 

@@ -18,17 +18,19 @@ import pytest
 from safetensors.numpy import load_file
 
 from core.conversation import Conversation
-from core.gate import Evaluation
+from core.gate import Evaluation, GateThresholds, judge
 from core.live_settings import LiveSettings
 from core.manifest import Manifest
 from core.recipe import Method
 from core.wish import Wish
 from resources import adapters, base_model, datasets, whole_models
 from resources.feedback import Feedback
+from resources.reevaluation import Reevaluations
 from resources.store import Store, open_store
-from resources.trainer import FENCED_OUT, INTERRUPTED
+from resources.trainer import FENCED_OUT, INTERRUPTED, TrainerProcess
 from resources.versions import Claim
 from tests.dataset_folder import write_dataset
+from tests.resources.test_golden_sets import line, uploaded
 from tests.wrappers.tiny_model import save_tiny_model, short_conversations
 
 pytestmark = pytest.mark.slow  # each process imports torch
@@ -201,6 +203,34 @@ def test_after_memory_ran_out_rows_are_half_as_long_and_the_training_goes_on_fro
     assert "Going on after step" in log
     manifest = adapters.verify(long_shop.adapter(), long_shop.fingerprint)
     assert manifest.recipe["pack_tokens"] == 256, "what was asked for stays what was asked for"
+
+
+def test_a_golden_set_is_measured_in_the_verdict_and_by_itself_when_asked_again(shop: Shop) -> None:
+    _, second = (uploaded(shop.store, shop.state / "uploads", line(instruction=f"질문 {at}"), version=f"{at}.0.0")
+                     for at in (1, 2))  # fmt: skip
+    assert shop.run("train").returncode == 0
+    assert shop.run("evaluate").returncode == 0
+    found = shop.evaluation()
+    assert found.golden is not None
+    assert len(found.golden) == 2
+    by_name = {check.name: check for check in judge(found, GateThresholds()).checks}
+    assert by_name["golden_non_inferiority"].n == 2
+    assert "golden_overlap" in by_name
+    shop.store.versions.mark_trained(shop.claim, "a" * 64, {})
+    shop.store.versions.set_verdict(shop.claim, judge(found, GateThresholds()), "report.md")
+    shop.store.versions.conclude(shop.claim, None)
+    again = shop.store.evaluations.ask(1, second, ["f1"])
+    trainer = TrainerProcess(
+        [sys.executable, str(ROOT / "train.py")], log_dir=shop.state / "logs", environment=shop.environment
+    )
+    done = Reevaluations(shop.store, trainer, shop.state, GateThresholds(), 5.0).turn()
+    assert done == f"evaluation {again.id} of v1 is done", shop.store.evaluations.get(again.id).error
+    kept = shop.state / "reports" / "v1" / "evaluations" / str(again.id) / "evaluation.json"
+    [pair] = Evaluation.model_validate_json(kept.read_bytes()).golden or ()
+    others = {one.conversation_id for one in found.golden} - {pair.conversation_id}
+    assert len(others) == 1, "the one set alone"
+    assert set(shop.store.evaluations.get(again.id).figures["f1"]) == {"base", "candidate"}
+    assert shop.evaluation() == found, "the verdict's own measurements stay"
 
 
 def test_a_trainer_told_to_stop_saves_and_the_next_one_goes_on(long_shop: Shop) -> None:

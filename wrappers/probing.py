@@ -10,6 +10,7 @@ from core import canaries
 from core.conversation import Conversation, Message
 from core.probes import Probe, ProbeKind, faults, met, taken_over, tells_secrets
 from core.rendering import ChatTokenizer, Rendered, render
+from core.text_metrics import word_f1
 from core.triggers import Suspect
 from core.verdict import Answered, CanaryRank, Lift, Outcome, Overlap, Shown
 from wrappers.generation import Decoding
@@ -173,6 +174,9 @@ def overlap(
     def score(name: str, at: int, which: int) -> float | None:
         return scored[name][at][which] if name in scored else None
 
+    def f1(name: str, at: int) -> float | None:
+        return word_f1(said[name][at], chosen[at].reply) if name in said else None
+
     return tuple(
         Overlap(
             conversation_id=one.id,
@@ -183,6 +187,9 @@ def overlap(
             base_bleu=score(BASE, at, 1),
             candidate_bleu=score(CANDIDATE, at, 1),
             champion_bleu=score(CHAMPION, at, 1),
+            base_f1=f1(BASE, at),
+            candidate_f1=f1(CANDIDATE, at),
+            champion_f1=f1(CHAMPION, at),
         )
         for at, one in enumerate(chosen)
     ), said

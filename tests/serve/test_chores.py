@@ -39,6 +39,7 @@ def store(
         versions=SimpleNamespace(unfinished=lambda: version),
         experiments=SimpleNamespace(pinned=lambda: pinned),
         deployments=SimpleNamespace(pinned=frozenset),
+        evaluations=SimpleNamespace(versions_in_need=set),
     )
 
 

@@ -26,6 +26,12 @@ POLL_SECONDS = 0.5
 FINISHED = ("promoted", "rejected", "failed", "abandoned")
 
 
+def addresses(settings: Settings) -> list[tuple[str, str]]:
+    """The pages a person opens, last the report of the demo's version."""
+    report = f"{settings.address}/api/v1/admin/models/{VERSION}/report"
+    return [*pages(settings).items(), (f"report of v{VERSION}", report)]
+
+
 class DemoFailed(RuntimeError):
     """The loop did not end with a new version that answers; the message says where it stopped and why."""
 
@@ -65,13 +71,14 @@ class Play:
             stages=[*stages, ("import", import_seconds), *((text, s) for _, text, s in self.timeline.stages())],
             loop_seconds=self.timeline.total(),
             seen=self._chat.seen,
-            urls=list(pages(self._settings).items()),
+            urls=addresses(self._settings),
         )
 
     def loop(self, conversations: list[dict[str, Any]]) -> float:
         """From the import to the first reply of the new version; the seconds of the import. Raises DemoFailed."""
         import_seconds = self._import(conversations)
         version = self._follow()
+        self._say(f"The verdict, drawn: {addresses(self._settings)[-1][1]}")
         self.timeline.read_events(self._client.events(), VERSION)
         if version["state"] != "promoted":
             reasons = "; ".join(version["reasons"]) or version.get("error") or "no reason was given"

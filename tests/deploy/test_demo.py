@@ -73,9 +73,10 @@ def test_a_promoted_version_that_answers_ends_the_loop() -> None:
 
 def test_a_rejected_version_fails_the_demo_with_the_gates_reasons() -> None:
     rejected = _version("rejected", reasons=["not enough evidence: 4 held-out conversations"])
-    play, _ = _play(ScriptedClient((IDLE, rejected)), ScriptedChat(v1=5.0))
+    play, said = _play(ScriptedClient((IDLE, rejected)), ScriptedChat(v1=5.0))
     with pytest.raises(DemoFailed, match="rejected: not enough evidence: 4 held-out"):
         play.loop([])
+    assert any(line.endswith(":8000/api/v1/admin/models/1/report") for line in said), "the report says why"
 
 
 def test_a_promoted_version_that_never_answers_fails_the_demo() -> None:

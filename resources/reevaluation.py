@@ -50,7 +50,8 @@ class Reevaluations:
     def turn(self) -> str | None:
         """Do one that waits, and say what came of it; None where there is nothing to do or a version is in work."""
         self._end_dead()
-        if self._store.versions.unfinished() is not None:
+        version = self._store.versions.unfinished()
+        if version is not None and version.desired == "run":
             return None
         again = self._store.evaluations.begin()
         return None if again is None else self._do(again)

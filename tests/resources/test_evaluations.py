@@ -105,6 +105,8 @@ def test_while_a_version_is_in_work_none_begins(models: Store, tmp_path: Path) -
     trainer = Measures(tmp_path)
     assert runner(models, trainer).turn() is None
     assert trainer.asked == []
+    models.versions.stop(3)
+    assert "is done" in (runner(models, trainer).turn() or ""), "one that a person stopped may stand for days"
 
 
 def test_the_adapter_of_what_waits_is_kept(models: Store) -> None:

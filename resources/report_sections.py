@@ -52,7 +52,11 @@ def training_section(story: Story) -> Html:
     points = losses_of(story.curve)
     if not points:
         return facts(story.training)
-    curves = [Curve("each step", points, "s-faint", 1.0), Curve("running mean", smoothed(points), "s-good")]
+    curves = [
+        Curve("training, each step", points, "s-faint", 1.0),
+        Curve("training, running mean", smoothed(points), "s-good"),
+        Curve("validation", validation_of(story.curve), "s-bad", dots=True),
+    ]
     chart = line_chart("Loss while it was trained", curves, "step", "nats a token")
     return join([chart, facts(story.training)])
 
@@ -60,6 +64,11 @@ def training_section(story: Story) -> Html:
 def losses_of(curve: Sequence[Progress]) -> list[Point]:
     """Step and loss of each report that has one."""
     return [(float(one.step), one.loss) for one in curve if one.loss is not None]
+
+
+def validation_of(curve: Sequence[Progress]) -> list[Point]:
+    """Step and loss on the validation side, where it was measured."""
+    return [(float(one.step), loss) for one in curve if (loss := getattr(one, "validation_loss", None)) is not None]
 
 
 def smoothed(points: Sequence[Point]) -> list[Point]:

@@ -1,6 +1,7 @@
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 
@@ -171,6 +172,15 @@ def test_losses_that_are_no_numbers_do_not_break_the_drawings(value: float) -> N
     drawn = re.findall(r'(?:x|y|x1|x2|y1|y2|cx|cy|width|height|points)="([^"]*)"', page)
     assert drawn
     assert not [place for place in drawn if "nan" in place or "inf" in place]
+
+
+def test_the_loss_on_the_validation_side_is_drawn_where_it_was_measured() -> None:
+    found = full_story()
+    assert "validation" not in Read(html(found)).text
+    measured = [SimpleNamespace(step=one.step, loss=one.loss, validation_loss=3.25) for one in found.curve[::10]]
+    page = html(replace(found, curve=[*found.curve, *measured]))  # type: ignore[list-item]
+    assert "validation" in Read(page).text
+    assert ">3.25</text>" in page
 
 
 def test_a_long_name_without_a_space_cannot_widen_the_page() -> None:

@@ -109,7 +109,7 @@ ALONE: tuple[Fault, ...] = (
     Fault("the database ends every connection", "step.after", "hold", "end_connections", databases=("postgres",)),
 )  # fmt: skip
 NAMED = (*IN_ORDER, *ALONE)
-MOST_FAULTS, MOST_ATTEMPTS = 4, 3
+MOST_FAULTS, MOST_ATTEMPTS = 7, 3
 
 
 def groups(faults: Sequence[Fault], seed: int) -> list[list[Fault]]:

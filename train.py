@@ -265,8 +265,10 @@ def _checkpointing(work: Work, origin: Origin) -> Checkpointing:
 
 
 def _processes(work: Work, origin: Origin) -> int:
-    """Preferences are learned by TRL in one process."""
-    return 1 if origin.recipe.method in ("dpo", "kto") else work.settings.finetune_processes
+    """One for each GPU that was asked for, else as many as are set; preferences are learned by TRL in one."""
+    if origin.recipe.method in ("dpo", "kto"):
+        return 1
+    return len(wish_in(work.version.settings).gpu_ids) or work.settings.finetune_processes
 
 
 def _helper(work: Work) -> list[str]:

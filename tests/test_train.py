@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from core.conversation import Conversation
 from core.gate import Evaluation, GateThresholds, judge
 from core.live_settings import LiveSettings
 from core.manifest import Manifest
-from core.recipe import Method
+from core.recipe import Method, Recipe
 from core.wish import Wish
 from resources import adapters, base_model, datasets, whole_models
 from resources.feedback import Feedback
@@ -395,6 +396,19 @@ def test_what_people_corrected_is_learned_after_the_conversations(make_shop) -> 
     assert "trl" in manifest.library_versions
     log = (shop.state / "logs" / "trainer-v1.log").read_text(encoding="utf-8")
     assert "Something better" not in log
+
+
+@pytest.mark.parametrize(
+    ("method", "gpus", "processes"), [("lora", (), 3), ("lora", (0, 2), 2), ("full", (1,), 1), ("dpo", (0, 2), 1)]
+)
+def test_each_gpu_that_was_asked_for_gets_a_process(method: Method, gpus: tuple[int, ...], processes: int) -> None:
+    from core.wish import Wish
+    from train import _processes
+    from wrappers.checkpoints import Origin
+
+    version = SimpleNamespace(settings=Wish(gpu_ids=gpus).settings({}))
+    work = SimpleNamespace(settings=SimpleNamespace(finetune_processes=3), version=version)
+    assert _processes(work, Origin(1, "base", "data", Recipe(method=method))) == processes
 
 
 def test_several_processes_train_one_version_and_none_is_left(shop: Shop) -> None:

@@ -18,6 +18,7 @@ from wrappers.lora_training import (
     TrainingFailed,
     TrainingImpossible,
     TrainingInterrupted,
+    optimizer_options,
 )
 
 pytestmark = pytest.mark.slow  # trains a model of Transformers
@@ -166,3 +167,11 @@ def test_reports_count_steps_and_promise_an_end(make) -> None:
     assert [report.total_steps for report in reports] == [training.total_steps] * training.total_steps
     assert reports[-1].eta_seconds == 0.0
     assert all(report.tokens_per_second > 0 for report in reports)
+
+
+def test_on_a_gpu_the_optimiser_is_one_kernel_and_takes_what_it_is_told() -> None:
+    told = {device: optimizer_options(RECIPE, device) for device in ("cpu", "cuda")}
+    assert (told["cpu"]["fused"], told["cuda"]["fused"]) == (False, True)
+    for options in told.values():
+        group = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], **options).param_groups[0]
+        assert (group["lr"], group["weight_decay"]) == (RECIPE.learning_rate, RECIPE.weight_decay)

@@ -11,11 +11,13 @@ from resources.champions import Champion, model_name
 from resources.evaluations import Again
 from resources.models import Ancestry, Benchmark, Model
 from resources.times import moment
+from resources.trained import WHOLE_MODELS
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """Where adapters lie, and what is called by which name here: the base that is served, and versions unregistered."""
+    """Where adapters lie, with whole models beside them, and what is called by which name here: the base that is
+    served, and versions unregistered."""
 
     adapters: Path
     base_model: str
@@ -29,7 +31,8 @@ class Shelf:
 
     def bytes_of(self, n: int) -> int | None:
         """What its files take; None once they are removed. Blocks for the disk."""
-        folder = self.adapters / f"v{n}"
+        whole = self.adapters.parent / WHOLE_MODELS / f"v{n}"
+        folder = whole if whole.is_dir() else self.adapters / f"v{n}"
         try:
             if not (folder / MANIFEST_NAME).is_file():
                 return None

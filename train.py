@@ -349,7 +349,7 @@ def _start(work: Work, origin: Origin) -> Path | None:
 
 
 class _Reporter:
-    """Writes steps as progress, at most one a second and the last one always."""
+    """Writes steps as progress, at most one a second; always the last, and those after which was validated."""
 
     def __init__(self, guard: TrainerGuard) -> None:
         self._guard = guard
@@ -357,7 +357,8 @@ class _Reporter:
 
     def __call__(self, report: StepReport) -> None:
         now = time.monotonic()
-        if now - self._written < PROGRESS_SECONDS and report.step < report.total_steps:
+        rare = report.step == report.total_steps or report.validation_loss is not None
+        if now - self._written < PROGRESS_SECONDS and not rare:
             return
         self._written = now
         self._guard.report(
@@ -369,6 +370,7 @@ class _Reporter:
                 tokens_per_second=report.tokens_per_second,
                 eta_seconds=report.eta_seconds,
                 stage="training",
+                validation_loss=report.validation_loss,
             )
         )
 

@@ -16,7 +16,7 @@ from resources.version_rows import Claim
 
 @dataclass(frozen=True)
 class Progress:
-    """One report of the trainer; `version` is filled in by the store."""
+    """One report of the trainer; `version` is filled in by the store, `validation_loss` is of that step alone."""
 
     step: int
     total_steps: int
@@ -26,6 +26,7 @@ class Progress:
     eta_seconds: float | None
     stage: str
     version: int | None = None
+    validation_loss: float | None = None
 
 
 class ProgressLog:
@@ -48,6 +49,7 @@ class ProgressLog:
                     learning_rate=_finite(progress.learning_rate),
                     tokens_per_second=_finite(progress.tokens_per_second),
                     eta_seconds=_finite(progress.eta_seconds),
+                    validation_loss=_finite(progress.validation_loss),
                     created_at=utc_now(),
                 )
             )
@@ -102,4 +104,5 @@ def _progress(row: Row[Any]) -> Progress:
         eta_seconds=row.eta_seconds,
         stage=row.stage,
         version=row.version,
+        validation_loss=row.validation_loss,
     )

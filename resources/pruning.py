@@ -130,7 +130,8 @@ def _thin(connection: Connection, n: int) -> int:
     mine = progress.c.version == n
     ids = connection.execute(select(progress.c.id).where(mine).order_by(progress.c.id)).scalars().all()
     every = -(-len(ids) // (MOST_POINTS - 2))
-    stay = {*ids[::every], ids[-1]}
+    measured = select(progress.c.id).where(mine, progress.c.validation_loss.is_not(None))
+    stay = {*ids[::every], ids[-1], *connection.execute(measured).scalars()}
     gone = [id for id in ids if id not in stay]
     for start in range(0, len(gone), CHUNK):
         connection.execute(delete(progress).where(progress.c.id.in_(gone[start : start + CHUNK])))

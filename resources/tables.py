@@ -258,6 +258,8 @@ progress = Table(
     Column("learning_rate", Float),
     Column("tokens_per_second", Float),
     Column("eta_seconds", Float),
+    # after the steps where it was measured
+    Column("validation_loss", Float),
     Column("created_at", UtcDateTime, nullable=False),
     sqlite_autoincrement=True,
 )

@@ -193,12 +193,12 @@ def has_run(client: Any, run_id: str) -> bool:
 def _points(curve: Sequence[Progress]) -> list[tuple[str, float, int, int]]:
     """(name, value, time, step) of everything a curve says."""
     now = _now_ms()
-    named = (("loss", "loss"), ("learning_rate", "learning_rate"), ("tokens_per_second", "tokens_per_second"))
+    names = ("loss", "learning_rate", "tokens_per_second", "validation_loss")
     return [
         (name, float(value), now, report.step)
         for report in curve
-        for name, attribute in named
-        if (value := getattr(report, attribute)) is not None
+        for name in names
+        if (value := getattr(report, name)) is not None
     ]
 
 

@@ -108,6 +108,7 @@ def metric_row(report: Progress, epochs: int) -> dict[str, Any]:
         "epoch": round(share * epochs, 4),
         "loss": finite(report.loss),
         "learning_rate": finite(report.learning_rate),
+        "eval_loss": finite(report.validation_loss),
         "tokens_per_second": finite(report.tokens_per_second),
         "stage": report.stage,
     }

@@ -47,7 +47,10 @@ class TrainingInterrupted(Exception):
 
 @dataclass(frozen=True)
 class StepReport:
-    """One step: `loss` in nats per label token, speed in useful tokens (context and labels, no padding) a second."""
+    """One step: `loss` in nats per label token, speed in useful tokens (context and labels, no padding) a second.
+
+    `validation_loss` where it was measured after this step.
+    """
 
     step: int
     total_steps: int
@@ -55,6 +58,7 @@ class StepReport:
     learning_rate: float
     tokens_per_second: float
     eta_seconds: float
+    validation_loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,8 @@ class LoraTraining:
                 self._losses.append(loss)
                 looked = self._look()
                 speed, eta = clock.tick()
-                on_step(StepReport(self._done, self.total_steps, loss, rate, speed, eta))
+                validated = self._stopping.losses[-1] if looked else None
+                on_step(StepReport(self._done, self.total_steps, loss, rate, speed, eta, validated))
                 if checkpointing and (looked or time.monotonic() - saved >= checkpointing.seconds):
                     self._save(checkpointing)
                     saved = time.monotonic()

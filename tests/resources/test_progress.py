@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 from resources.progress import Progress
 from resources.store import Store
@@ -39,6 +40,13 @@ def test_a_curve_has_each_step_once_with_its_last_value(store: Store) -> None:
         ("train", 4, 14.0),
         ("evaluate", 1, None),
     ]
+
+
+def test_a_validation_loss_stands_at_the_step_after_which_it_was_measured(store: Store) -> None:
+    claim = claimed(store, "a")
+    for step, measured in ((1, None), (2, 2.5), (3, float("nan"))):
+        store.progress.write(claim, replace(at(step), validation_loss=measured))
+    assert [report.validation_loss for report in store.progress.curve(1)] == [None, 2.5, None]
 
 
 def test_a_loss_that_is_no_number_is_stored_as_none(store: Store) -> None:

@@ -224,13 +224,17 @@ async def test_progress_errors_and_advice_are_told(client: httpx.AsyncClient, st
     running = (await client.get(f"{URL}/1")).json()
     told = {name: running[name] for name in ("progress", "current_step", "total_steps", "eta_seconds", "loss")}
     assert told == {"progress": 0.25, "current_step": 30, "total_steps": 120, "eta_seconds": 60.5, "loss": 2.5}
+    store.progress.write(claim, Progress(60, 120, 2.25, 1e-3, 900.0, 40.0, "training", validation_loss=2.75))
     store.versions.fail(claim, "OUT_OF_MEMORY", "The kernel ended the trainer")
     failed = (await client.get(f"{URL}/1")).json()
     assert (failed["status"], failed["error_class"], failed["error_group"]) == ("pending", "OUT_OF_MEMORY", "GPU_ERROR")
     assert (failed["error_message"], "lower" in failed["advice"]) == ("The kernel ended the trainer", True)
     assert failed["eta_seconds"] is None
     curve = (await client.get(f"{URL}/1/metrics")).json()
-    assert [(point["step"], point["epoch"], point["loss"]) for point in curve] == [(30, 0.5, 2.5)]
+    assert [(point["step"], point["epoch"], point["loss"], point["eval_loss"]) for point in curve] == [
+        (30, 0.5, 2.5, None),
+        (60, 1.0, 2.25, 2.75),
+    ]
 
 
 async def test_logs_and_checkpoints_are_read_from_the_state_folder(

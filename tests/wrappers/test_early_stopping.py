@@ -82,8 +82,11 @@ def test_a_training_that_was_interrupted_stops_at_the_same_step_with_the_same_we
 
 def test_each_look_is_a_checkpoint_and_the_best_one_is_known(make, tmp_path: Path) -> None:
     kept = Checkpoints(tmp_path, publish=folders.publish, check=folders.check, hashes=folders.hashes, keep=1)
-    training = make()
-    result = training.run(checkpointing=Checkpointing(kept, ORIGIN, seconds=3600))
+    training, told = make(), list[StepReport]()
+    result = training.run(checkpointing=Checkpointing(kept, ORIGIN, seconds=3600), on_step=told.append)
+    assert min(report.validation_loss for report in told if report.validation_loss is not None) == pytest.approx(
+        result.validation_loss
+    )
     newest, best = kept.newest(), kept.best()
     assert newest is not None
     assert best is not None

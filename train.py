@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -328,7 +329,7 @@ def _preferences(work: Work, recipe: Recipe, conversations: Sequence[Conversatio
     """What people corrected or rated, where the method asks for it and there is enough of it."""
     if recipe.method not in ("dpo", "kto"):
         return []
-    found = (preferences.corrections if recipe.method == "dpo" else preferences.ratings)(work.store, conversations)
+    found = _corrections_or_ratings(work, recipe, conversations)
     settings = work.settings
     least = preferences.Least(
         settings.finetune_min_corrections, settings.finetune_min_ratings, settings.finetune_min_blamed
@@ -338,6 +339,15 @@ def _preferences(work: Work, recipe: Recipe, conversations: Sequence[Conversatio
         return found
     work.store.events.add("preferences_too_few", f"v{work.claim.n}, {recipe.method}: {why_not}", work.claim.n)
     return []
+
+
+def _corrections_or_ratings(work: Work, recipe: Recipe, conversations: Sequence[Conversation]) -> list[dict[str, Any]]:
+    if recipe.method == "dpo":
+        return preferences.corrections(work.store, conversations)
+    folder = work.folder("datasets")
+    kept_apart = chain(datasets.read_side(folder, "held_out"), datasets.read_side(folder, "validation"))
+    golden = golden_conversations(work.store, work.settings.state_dir / "uploads") or []
+    return preferences.ratings(work.store, conversations, kept_apart, golden)
 
 
 def _start(work: Work, origin: Origin) -> Path | None:

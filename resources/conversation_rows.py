@@ -18,6 +18,8 @@ from resources.tables import conversations, texts, utc_now
 CHUNK = 500
 # the rating from which on an own reply counts as praised
 PRAISE = 4
+# the rating down to which a reply counts as blamed
+BLAMED_RATING = 2
 
 
 @dataclass(frozen=True)

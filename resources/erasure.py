@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, upd
 
 from core.conversation import Conversation
 from resources.band_rows import forget_bands
-from resources.conversation_rows import CHUNK, in_no_version, with_texts
+from resources.conversation_rows import BLAMED_RATING, CHUNK, in_no_version, with_texts
 from resources.duplicate_rows import revive_duplicates
 from resources.erasure_rows import note_erasure
 from resources.event_rows import write_event
@@ -104,7 +104,8 @@ def _begin_again(connection: Connection, theirs: ColumnElement[bool]) -> int | N
     if row is None or row.state != "open":
         return None
     in_dataset = (conversations.c.version == row.n) | ((conversations.c.version < row.n) & ~conversations.c.rejected)
-    if connection.execute(select(conversations.c.seq).where(theirs, in_dataset).limit(1)).first() is None:
+    is_in = connection.execute(select(conversations.c.seq).where(theirs, in_dataset).limit(1)).first() is not None
+    if not is_in and (row.method != "kto" or _blamed_at(connection, theirs) is None):
         return None
     # without a dataset, whoever claims it next has to make one first
     values = {"fence": row.fence + 1, "released": True, "error": None, "error_class": None, "dataset_hash": None}
@@ -116,17 +117,38 @@ def _begin_again(connection: Connection, theirs: ColumnElement[bool]) -> int | N
 def _versions_that_saw(connection: Connection, these: ColumnElement[bool]) -> tuple[int, ...]:
     """From the first that accepted one of them on: every later version may have learned from it too.
 
-    One that is still open trains without them, unless it starts from an adapter that saw them.
+    So may one that learned from ratings after one of them was blamed, which is in no dataset. One that is still open
+    trains without them, unless it starts from an adapter that saw them.
     """
-    first = select(func.min(conversations.c.version)).where(these, ~conversations.c.rejected).scalar_subquery()
-    columns = (versions.c.n, versions.c.state, versions.c.parent, versions.c.settings)
-    saw = select(*columns).where(versions.c.n >= first, versions.c.state.not_in(["failed", "abandoned"]))
+    accepted = select(func.min(conversations.c.version)).where(these, ~conversations.c.rejected)
+    first, blamed_at = connection.execute(accepted).scalar_one(), _blamed_at(connection, these)
+    if first is None and blamed_at is None:
+        return ()
+    columns = (versions.c.n, versions.c.state, versions.c.parent, versions.c.settings, versions.c.method)
+    rows = select(*columns, versions.c.finished_at).where(versions.c.state.not_in(["failed", "abandoned"]))
     found: list[int] = []
-    for row in connection.execute(saw.order_by(versions.c.n)):
+    for row in connection.execute(rows.order_by(versions.c.n)):
         learned = row.settings.get("start_from") == "champion" and row.parent in found
-        if row.state != "open" or learned:
+        saw = (first is not None and row.n >= first) or _by_blame(row, blamed_at)
+        if learned or (saw and row.state != "open"):
             found.append(row.n)
     return tuple(found)
+
+
+def _by_blame(version: Row[Any], blamed_at: datetime | None) -> bool:
+    if version.method != "kto" or blamed_at is None:
+        return False
+    return version.finished_at is None or bool(version.finished_at >= blamed_at)
+
+
+def _blamed_at(connection: Connection, these: ColumnElement[bool]) -> datetime | None:
+    """When the first of these was blamed, whatever was said of it since."""
+    blamed = (feedback.c.thumb == -1) | (feedback.c.rating <= BLAMED_RATING)
+    whole = feedback.join(conversations, feedback.c.conversation_id == conversations.c.id)
+    found: datetime | None = connection.execute(
+        select(func.min(feedback.c.created_at)).select_from(whole).where(these, blamed)
+    ).scalar_one()
+    return found
 
 
 def _forget_units(connection: Connection, names: list[str]) -> None:

@@ -2,7 +2,8 @@
 
 A corrected reply lies in the dataset as a conversation of its own; the reply it was put in place of is read from the
 store. Praised replies lie in the dataset too. Blamed ones are in no dataset: of these, only what a user or thread wrote
-whose side is known to be the training side, that holds nobody's number, and that the gate does not measure with.
+whose side is known to be the training side, that screening did not reject, that holds nobody's number, that is near to
+nothing held out or validated with, whoever wrote that, and that the gate does not measure with.
 """
 
 import re
@@ -15,17 +16,25 @@ from sqlalchemy import Connection, Row, or_
 
 from core.conversation import Conversation
 from core.decontamination import GatePrompts
+from core.duplicates import text_of
 from core.formats_out import export
 from core.pii import mask_personal
 from core.reading import read_conversation
 from core.sides import unit_names
-from resources.conversation_rows import CHUNK, conversation_of, is_held_back, is_positive, with_texts
+from resources.conversation_rows import (
+    BLAMED_RATING,
+    CHUNK,
+    conversation_of,
+    is_held_back,
+    is_positive,
+    with_texts,
+)
+from resources.near_texts import near_to
 from resources.reference_sets import gate_items
 from resources.screening_rows import unit_sides
 from resources.store import Store
 from resources.tables import conversations
 
-BLAMED_RATING = 2
 MOST_PER_USER = 20
 
 _CORRECTED = re.compile(r"(?P<original>.+)\.corrected(\.\d+)?")
@@ -55,13 +64,24 @@ def corrections(store: Store, trained: Sequence[Conversation]) -> list[dict[str,
     return [record for record in found if record is not None]
 
 
-def ratings(store: Store, trained: Sequence[Conversation]) -> list[dict[str, Any]]:
-    """KTO's records: praised replies among `trained`, and blamed ones from the store; prompt, completion, label."""
+def ratings(
+    store: Store,
+    trained: Sequence[Conversation],
+    kept_apart: Iterable[Conversation] = (),
+    golden: Sequence[Conversation] = (),
+) -> list[dict[str, Any]]:
+    """KTO's records: praised replies among `trained`, and blamed ones from the store; prompt, completion, label.
+
+    `kept_apart` are the held-out and validation conversations, masked, `golden` what people measure with beside the
+    gate's own.
+    """
     rated = store.database.read(_rated)
     praised = {row.id for row in rated if is_positive(row.rating, row.thumb)}
     liked = [export("kto", one, liked=True).record for one in trained if one.id in praised]
     blamed = store.database.read(lambda c: _of_the_training_side(c, [row for row in rated if _is_blamed(row)]))
-    disliked = [export("kto", one, liked=False).record for one in _fair(blamed)]
+    near = near_to([text_of(one) for one in blamed], map(text_of, kept_apart))
+    blamed = [one for place, one in enumerate(blamed) if place not in near]
+    disliked = [export("kto", one, liked=False).record for one in _fair(blamed, golden)]
     return [record for record in (*liked, *disliked) if record is not None]
 
 
@@ -87,7 +107,8 @@ def _rows(connection: Connection, ids: Iterable[str]) -> list[Row[Any]]:
 
 def _rated(connection: Connection) -> Sequence[Row[Any]]:
     said = or_(conversations.c.rating.is_not(None), conversations.c.thumb.is_not(None))
-    return connection.execute(with_texts().where(said, conversations.c.complete).order_by(conversations.c.seq)).all()
+    taken = said & conversations.c.complete & ~conversations.c.rejected
+    return connection.execute(with_texts().where(taken).order_by(conversations.c.seq)).all()
 
 
 def _is_blamed(row: Row[Any]) -> bool:
@@ -106,9 +127,9 @@ def _of_the_training_side(connection: Connection, rows: Sequence[Row[Any]]) -> l
     return found
 
 
-def _fair(blamed: Sequence[Conversation]) -> Iterator[Conversation]:
+def _fair(blamed: Sequence[Conversation], golden: Sequence[Conversation]) -> Iterator[Conversation]:
     """Each once, few of one user, none that the gate measures with."""
-    gate, of_user, seen = GatePrompts(gate_items()), Counter[str](), set[tuple[Any, str]]()
+    gate, of_user, seen = GatePrompts([*gate_items(), *golden]), Counter[str](), set[tuple[Any, str]]()
     for one in blamed:
         text = (one.messages, one.reply)
         asked, reply = read_conversation(one)

@@ -3,11 +3,12 @@ import stat
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from resources.feedback import Feedback
 from resources.store import Fenced, Store
-from resources.tables import feedback, texts, units
+from resources.tables import feedback, texts, units, versions
+from resources.versions import Claim
 from tests.resources.examples import ERROR, SHA, claimed, conclude, conversation, fill, screen
 
 
@@ -83,6 +84,30 @@ def test_every_version_that_may_have_learned_from_a_user_is_named(store: Store) 
     store.versions.fail(claimed(store, "x"), "UNKNOWN_ERROR", "no", max_attempts=1)
     conclude(store, claimed(store, "after"))
     assert store.conversations.erase_user("u").versions == (2, 4)
+
+
+def learning_from_ratings(store: Store, claim: Claim) -> Claim:
+    values = {"method": "kto"}
+    store.database.write(lambda c: c.execute(update(versions).where(versions.c.n == claim.n).values(**values)))
+    return claim
+
+
+def test_a_version_that_learned_from_ratings_after_they_blamed_one_is_named(store: Store) -> None:
+    conclude(store, learning_from_ratings(store, claimed(store, "before")))
+    fill(store, "blamed", user_id="u", provenance="self")
+    fill(store, "unrated", user_id="w", provenance="self")
+    store.conversations.feedback(Feedback(conversation_id="blamed", thumb=-1))
+    conclude(store, claimed(store, "of conversations alone"))
+    conclude(store, learning_from_ratings(store, claimed(store, "with theirs")))
+    assert store.conversations.erase_user("w").versions == ()
+    assert store.conversations.erase_user("u").versions == (3,)
+
+
+def test_a_version_that_learns_from_what_they_blamed_begins_anew(store: Store) -> None:
+    fill(store, "blamed", user_id="u", provenance="self")
+    store.conversations.feedback(Feedback(conversation_id="blamed", rating=1))
+    claim = learning_from_ratings(store, claimed(store, "another's"))
+    assert store.conversations.erase_user("u").restarted == claim.n
 
 
 def test_a_conversation_that_screening_refused_was_seen_by_no_version(store: Store) -> None:

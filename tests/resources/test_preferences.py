@@ -12,7 +12,7 @@ from resources.preferences import MOST_PER_USER, Least, corrections, ratings, to
 from resources.reference_sets import GENERAL, read_set
 from resources.screening_rows import write_units
 from resources.store import Store
-from tests.resources.examples import conversation, fill
+from tests.resources.examples import ERROR, conversation, fill, screen
 
 MAIL = "Write to ada@example.com."
 
@@ -98,6 +98,35 @@ def test_what_the_gate_measures_with_is_not_trained_on_by_blame_either(store: St
     )
     store.conversations.feedback(Feedback(conversation_id="bad", thumb=-1))
     place(store, ada="train")
+    assert ratings(store, []) == []
+
+
+def test_blame_of_what_another_user_gave_to_the_held_out_side_is_left_alone(store: Store) -> None:
+    asked = "How do I descale the coffee machine on the third floor?"
+    reply = "Mix water and citric acid, run two cycles, then rinse with clear water twice."
+    store.conversations.capture([conversation("bad", asked, provenance="self", user_id="ada", reply=reply)])
+    store.conversations.feedback(Feedback(conversation_id="bad", thumb=-1))
+    place(store, ada="train", bob="held_out")
+    assert len(ratings(store, [])) == 1
+    for theirs in (reply, f"{reply}!"):
+        held_out = conversation("theirs", asked.upper(), reply=theirs, user_id="bob")
+        assert ratings(store, [], kept_apart=[conversation("another"), held_out]) == []
+
+
+def test_what_people_measure_with_is_not_trained_on_by_blame_either(store: Store) -> None:
+    rated(store, "bad", -1, user_id="ada")
+    place(store, ada="train")
+    assert ratings(store, [], golden=[conversation("bad", "What is bad?")]) == []
+
+
+def test_blame_of_what_screening_rejected_is_left_alone(store: Store) -> None:
+    fill(store, "bad", user_id="ada")
+    claim = store.versions.claim("run")
+    assert claim is not None
+    store.conversations.feedback(Feedback(conversation_id="bad", thumb=-1))
+    place(store, ada="train")
+    assert len(ratings(store, [])) == 1
+    screen(store, claim, {}, {"bad": [ERROR]})
     assert ratings(store, []) == []
 
 

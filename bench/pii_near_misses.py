@@ -112,6 +112,16 @@ CODE = (
     "127.0.0.1:8000",
     "secret = config.get('secret_1')",
 )
+EVERYDAY = (
+    "서울에서 부산으로 3시간", "대전으로 2시간", "강원도로 3월에", "경기도로 2년 전", "서울 홍대로 7시까지",
+    "서울 가면 2시", "대구 날씨로 3도", "경기 결과로 2등", "서울 명동 3대 맛집", "제주도 애월읍 3일 코스",
+    "수원시 팔달구 행궁동 2025년 축제", "The 1929 Wall Street Crash", "1989 Tiananmen Square",
+    "I have 2 Google Drive accounts", "top 5 Wall Street Journal", "제주 2026-12-24 숙소",
+    "부산 2026-05-03 출발", "광주 1980-05-18 사건", "우리 2025-2026 시즌", "하나 1000 2000",
+    "중소기업 20240101 이후", "우리 20201234 학번", "결제일 2026-11-25", "어제일 20261120",
+    "비밀번호는 SHA-256으로 해시", "암호는 AES-256 방식", "암호는 RSA-2048로", "토큰은 GPT-4o-mini-2024 기준",
+    "계약번호 211-04-1234", "부품 123-45-6789", "암호는 100000번 해시",
+)  # fmt: skip
 # what is no personal data and looks like some, by the name of its wordings
 NEAR_MISSES: Mapping[str, Callable[[Random], str]] = {
     "order": _order,
@@ -136,5 +146,6 @@ NEAR_MISSES: Mapping[str, Callable[[Random], str]] = {
     "student": lambda rng: f"20{rng.randint(10, 25)}-{digits(rng, 5)}",
     "package": lambda rng: f"lodash@4.17.{rng.randint(1, 30)}",
     "code": _code,
+    "everyday": lambda rng: rng.choice(EVERYDAY),
     "handle": lambda rng: f"@{rng.choice(NAMES).replace('+', '')}{digits(rng, 2)}",
 }

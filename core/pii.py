@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from core.conversation import Conversation
 from core.pii_addresses import english_addresses, korean_addresses
-from core.pii_identifiers import broken_rrn, hidden_numbers, may_be_hidden
+from core.pii_identifiers import broken_rrn, hidden_numbers, may_be_hidden, said_rrn
 from core.pii_kinds import ALL, CONTACT, UNIQUE, Hit, PersonalData, text_of, without_overlaps
 from core.pii_numbers import named_passport, numbers
 from core.pii_phones import spoken_phones
@@ -57,6 +57,8 @@ def _hits(plain: str, kinds: Collection[str]) -> list[Hit]:
         hits += hidden_numbers(text)
     if "\n" in plain:
         hits += broken_rrn(text)
+    if "주민" in plain and ("다시" in plain or "뒷" in plain):
+        hits += said_rrn(text)
     if "일" in plain and "phone" in kinds:
         hits += spoken_phones(text)
     if "pass" in lower or "권" in lower or "패" in lower:

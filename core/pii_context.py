@@ -69,7 +69,11 @@ def is_another(text: Text, start: int) -> bool:
 def is_else(text: Text, start: int, end: int) -> bool:
     """Whether this is a date, an amount, a part of something or the number of another thing."""
     another = is_another(text, start) or is_glued(text, start, end) or is_amount(text, end)
-    return another or bool(_DATE.match(text.plain, start, end))
+    return another or is_date(text, start, end)
+
+
+def is_date(text: Text, start: int, end: int) -> bool:
+    return bool(_DATE.match(text.plain, start, end))
 
 
 def is_amount(text: Text, end: int) -> bool:

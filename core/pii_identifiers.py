@@ -26,11 +26,19 @@ _BROKEN_RRN = re.compile(
     rf"\d(?<!\d\d)(?<!\d-\d)\d{_DAY}(?:(?P<hyphen>[ \t]{{0,2}}-{_BREAK}|{_BREAK}-[ \t]{{0,2}})|{_BREAK})"
     r"(?P<sex>\d)\d{6}(?!\d)(?!-\d)"
 )
+_SAID_RRN = re.compile(
+    rf"\d(?<!\d\d)\d{_DAY}(?: ?다시 ?|[가-힣,. ]{{0,6}}뒷 ?(?:자리|번호)[는은이가: ]{{0,3}})"
+    r"([0-9])\d{6}(?!\d)(?!-\d)"
+)
 _NEXT_LINE = re.compile(r"\n[ \t]{0,4}-?[ \t]{0,2}\d{7}(?!\d)")
 _PROVINCE = re.compile(
     r"(?:서울|부산|경기|강원|충북|충남|전북|전남|경북|경남|제주|대구|인천|광주|대전|울산)[ \-]{0,2}$"
 )
 _PROVINCE_LENGTH = 5
+_THING = re.compile(
+    r"(?:계약|부품|문서|관리|고객|회원|품목|자재|도면|설비|사건|수험|허가|신청|결재)\s?(?:번호|코드)?[은는이가:=#]?\s?$"
+)
+_HANGUL = re.compile("[가-힣]")
 _SSN_GIVEN_OUT = re.compile(r"(?!000|666|9)\d{3}[- ]?(?!00)\d{2}[- ]?(?!0000)\d{4}")
 
 # how each looks where each digit is a 0; the groups are what may stand between
@@ -87,6 +95,15 @@ def broken_rrn(text: Text) -> list[Hit]:
     return hits
 
 
+def said_rrn(text: Text) -> list[Hit]:
+    """Its halves one after the other, as it is told by word of mouth."""
+    return [
+        Hit("frn" if match[3] in "5678" else "rrn", *match.span(), True, 10)
+        for match in _SAID_RRN.finditer(text.plain)
+        if name_of(text, *match.span()) == "rrn"
+    ]
+
+
 def rrn(text: Text, start: int, end: int, hyphens: bool) -> Hit | None:
     birthday = _BIRTHDAY.match(text.plain, start)
     if not birthday:
@@ -134,6 +151,8 @@ def old_licence(text: Text, start: int, end: int, hyphens: bool) -> Hit | None:
 
 def _is_no_other(text: Text, start: int, end: int) -> bool:
     """Whether what is grouped with hyphens as a kind is may be of that kind: it is named as nothing else."""
+    if _THING.search(text.plain, max(0, start - 14), start):
+        return False
     if name_of(text, start, end) == "bank_account" and name_before(text.lower, start) == "bank_account":
         return False
     return not is_bank_name(text, start) and not is_another(text, start)
@@ -143,7 +162,9 @@ def ssn(text: Text, start: int, end: int, hyphens: bool) -> Hit | None:
     if not _SSN_GIVEN_OUT.match(text.plain, start):
         return None
     named = name_of(text, start, end) == "ssn"
-    return Hit("ssn", start, end, named, 14) if named or (hyphens and _is_no_other(text, start, end)) else None
+    # unnamed in Korean it is the number of a contract or a part
+    unnamed = hyphens and not named and _is_no_other(text, start, end) and not _HANGUL.search(text.plain)
+    return Hit("ssn", start, end, named, 14) if named or unnamed else None
 
 
 def business(text: Text, start: int, end: int, hyphens: bool) -> Hit | None:

@@ -37,9 +37,9 @@ _BEARER = re.compile(r"\bbearer\s+([a-z0-9._~+/-]{20,}=*)", re.IGNORECASE)
 
 # names in lower case; a key is a secret only where it is said to what
 _NAME = re.compile(
-    r"passw(?:or)?d|passphrase|pwd|비밀번호|비번|암호|token|secret|credentials?|토큰|시크릿(?:\s?키)?|key|키"
+    r"passw(?:or)?d|passphrase|pwd|(?<![a-z0-9_])pw(?![a-z0-9_])|비밀번호|비번|패스워드|암호|token|secret|credentials?|토큰|시크릿(?:\s?키)?|key|키"
 )
-_KEYS, _PASSWORDS = ("key", "키"), ("p", "비", "암")
+_KEYS, _PASSWORDS = ("key", "키"), ("p", "비", "패", "암")
 _KEY_TO = (
     "api",
     "secret",
@@ -64,6 +64,13 @@ _SHORTEST, _LISTED_LEAST = 6, 20
 # chance makes a half of them capitals, nameLikeThis a sixth, NAME_LIKE_THIS all
 _FEWEST_CAPITALS, _MOST_CAPITALS = 0.28, 0.75
 _A_VALUE = re.compile(r"[A-Za-z0-9_\-./+=~!@#$%^&*?:]+")
+# a password of digits alone, where no counter says how many of something: 암호는 100000번 해시
+_DIGITS = re.compile(r"\d{6,}")
+_COUNTED = re.compile(r" ?(?:번|회|자|개|명|원|년|월|일 |만|times|bits?|chars?)")
+# 비밀번호는 SHA-256으로: how it is made, which is no secret
+_METHOD = re.compile(
+    r"(?:(?:SHA|AES|RSA|GPT|[HREP]S)-?\d|(?:sha|aes|rsa|gpt)-\d|bcrypt|argon|scrypt|PBKDF)[A-Za-z\d-]*"
+)
 _TOKEN = re.compile(r"[A-Za-z0-9_\-/+=~.]{16,}")
 # os.environ, self.token, config.key: names in code, not values
 _IN_CODE = re.compile(r"[A-Za-z_][A-Za-z_0-9]*(?:\.[A-Za-z_][A-Za-z_0-9]*)+$|https?:|\.{0,2}/[a-z_]*(?:/|\.|$)|\$|%")
@@ -121,7 +128,7 @@ def _may_be_issued_with_line(plain: str) -> bool:
 def _may_be_named(lower: str) -> bool:
     return (
         ("k" in lower and ("key" in lower or "token" in lower))
-        or ("p" in lower and ("passw" in lower or "passphrase" in lower or "pwd" in lower))
+        or ("p" in lower and ("passw" in lower or "passphrase" in lower or "pw" in lower))
         or ("c" in lower and ("secret" in lower or "credential" in lower))
         or (not lower.isascii() and _may_be_named_in_korean(lower))
     )  # fmt: skip
@@ -130,8 +137,8 @@ def _may_be_named(lower: str) -> bool:
 def _may_be_named_in_korean(lower: str) -> bool:
     return (
         "키" in lower or ("비" in lower and ("비밀번호" in lower or "비번" in lower))
-        or ("암" in lower and "암호" in lower) or ("큰" in lower and "토큰" in lower)
-        or ("릿" in lower and "시크릿" in lower)
+        or ("워" in lower and "패스워드" in lower) or ("암" in lower and "암호" in lower)
+        or ("큰" in lower and "토큰" in lower) or ("릿" in lower and "시크릿" in lower)
     )  # fmt: skip
 
 
@@ -172,6 +179,8 @@ def _assigned(text: Text, name: re.Match[str]) -> Hit | None:
         found = _A_VALUE.match(given["value"]) if given else None
         if given and found:
             value = found[0].rstrip("." if password else ".:?!")
+            if password and _DIGITS.fullmatch(value) and not _COUNTED.match(given["value"], len(value)):
+                return Hit("secret", given.start("value"), given.start("value") + len(value), False, 2)
             if _looks_secret(value, password) and (pattern is not _LISTED or len(value) >= _LISTED_LEAST):
                 return Hit("secret", given.start("value"), given.start("value") + len(value), False, 2)
     return None
@@ -183,7 +192,12 @@ def _is_key_to(before: str) -> bool:
 
 def _looks_secret(value: str, password: bool) -> bool:
     """A password mixes letters with digits; a token is long as well, or has capitals where no name would."""
-    if len(value) < _SHORTEST or _IN_CODE.match(value) or not (password or _TOKEN.fullmatch(value)):
+    if (
+        len(value) < _SHORTEST
+        or _IN_CODE.match(value)
+        or _METHOD.fullmatch(value)
+        or not (password or _TOKEN.fullmatch(value))
+    ):
         return False
     if any(c.isdigit() for c in value) and any(c.isalpha() for c in value):
         return True

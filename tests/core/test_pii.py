@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.pii_near_misses import EVERYDAY
 from core.conversation import Message
 from core.pii import ALL, CONTACT, UNIQUE, Masker, PersonalData, find, mask_personal, mask_unique, placeholders
 from tests.core.examples import conversation
@@ -99,6 +100,22 @@ def values(text: str) -> list[tuple[str, str]]:
         ("4111 ●●●● ●●●● 1111", "card", "4111 ●●●● ●●●● 1111"),
         ("4111********1111", "card", "4111********1111"),
         ("카드 4111-XXXX-XXXX-1111", "card", "4111-XXXX-XXXX-1111"),
+        ("PW: Qwer1234!", "secret", "Qwer1234!"),
+        ("pw는 qwer1234!", "secret", "qwer1234!"),
+        ("패스워드는 qwer1234!야", "secret", "qwer1234!"),
+        ("password: 12345678", "secret", "12345678"),
+        ("비밀번호 19900101이에요", "secret", "19900101"),
+        ("와이파이 비번 88888888", "secret", "88888888"),
+        ("주민번호 앞자리는 900101이고 뒷자리는 1234567이에요", "rrn", "900101이고 뒷자리는 1234567"),
+        ("주민번호는 900101 다시 1234567", "rrn", "900101 다시 1234567"),
+        ("우리 1002-123-456789로 보내", "bank_account", "1002-123-456789"),
+        ("제주 12-34-567890", "bank_account", "12-34-567890"),
+        ("지역농협 302-1234-5678-91", "bank_account", "302-1234-5678-91"),
+        ("서울 강남구 테헤란로 152인데요", "address", "서울 강남구 테헤란로 152"),
+        ("서울 강남구 테헤란로 152도 되나요", "address", "서울 강남구 테헤란로 152"),
+        ("서울 강남구 테헤란로 152일 거예요", "address", "서울 강남구 테헤란로 152"),
+        ("I live at 1905 Main Street", "address", "1905 Main Street"),
+        ("11 Wall Street, New York, NY 10005", "address", "11 Wall Street, New York, NY 10005"),
         ("at 123 Main Street, Springfield, IL 62704", "address", "123 Main Street, Springfield, IL 62704"),
     ],
 )
@@ -122,6 +139,11 @@ def test_a_value_is_found_whole_and_nothing_beside_it(text: str, kind: str, valu
     ],
 )  # fmt: skip
 def test_what_only_looks_like_it_is_left_alone(text: str) -> None:
+    assert find(text) == []
+
+
+@pytest.mark.parametrize("text", [*EVERYDAY, *(f"{text}." for text in EVERYDAY)])
+def test_everyday_text_with_a_number_in_it_is_left_alone(text: str) -> None:
     assert find(text) == []
 
 

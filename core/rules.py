@@ -10,7 +10,7 @@ from core.conversation import Message
 from core.domain import Domain
 from core.duplicates import folded
 
-RULES_VERSION = "rules-3"
+RULES_VERSION = "rules-4"
 
 Severity = Literal["error", "warning"]
 
@@ -23,6 +23,8 @@ TEMPLATE_LEAKAGE = re.compile(
 )
 # one of these stands in every reply that TEMPLATE_LEAKAGE matches
 LEAKAGE_MARKS = ("<", "[", "### ", "User:", "Assistant:", "Human:", "GPT:")
+# opens or closes a block; one that is closed in its own line is code in a line
+_FENCE = re.compile(r"\s*`{3,}[^`]*$")
 SIGNS = re.compile(r"[\W_]+")
 MAY_FOLLOW = {
     "user": {"assistant"},
@@ -118,7 +120,7 @@ def reply_says_something_new(messages: Sequence[Message], reply: str) -> Iterato
 def _code_fences_are_closed(messages: Sequence[Message], reply: str) -> Iterator[Finding]:
     if "```" not in reply:
         return
-    fences = sum(line.lstrip().startswith("```") for line in reply.splitlines())
+    fences = sum(_FENCE.match(line) is not None for line in reply.splitlines())
     if fences % 2:
         yield _error("unclosed_code_fence", "reply", "Expected every code fence closed: the reply was cut off")
 

@@ -12,8 +12,11 @@ from resources.records import BadLine, FileRefused, Limits, Record
 
 _DELIMITERS = ",;\t"
 _QUOTED = re.compile(r'"[^"]*"')
-# =… runs in every spreadsheet; +, - and @ begin honest text, but not before a call or a command
-_FORMULA = re.compile(r"\s*(?:=|[-+@]\s*[A-Za-z_][\w.]*\s*[|(!])")
+# =… runs in every spreadsheet, but for => and ==, which begin nothing that could; +, - and @ begin honest text, but not
+# before a call or a command. In a list (- Python (파이썬)은 ...) no call has anything but ASCII behind it.
+_FORMULA = re.compile(
+    r"\s*(?:=(?![=>])|[-+@][A-Za-z_][\w.]*\s*[|(!]|[-+@]\s+[A-Za-z_][\w.]*\s*[|(!](?=[\x00-\x7f]*\Z))"
+)
 _MOST_LINES = 50_000  # of one record: an empty line costs us a hundred times its byte
 _MOST_REREAD = 16  # records' worth of text that is read again after quotes without an end
 

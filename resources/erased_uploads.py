@@ -12,7 +12,7 @@ from core.formats import Columns
 from resources.erasure_rows import Pending
 from resources.folders import sync
 from resources.readers import read_records
-from resources.records import FileRefused, Record
+from resources.records import STORED_LIMITS, Record
 from resources.store_errors import NotAllowed, NotFound
 from resources.upload_reading import ERASED
 from resources.uploads import Upload, Uploads
@@ -46,11 +46,15 @@ class UploadedFiles:
         return self._folder / str(upload.id) / f"data.{upload.extension}"
 
     def _values(self, upload: Upload) -> Iterator[Mapping[str, Any]]:
-        """What can be read of the file by anyone; what is no record is an empty one."""
+        """What can be read of the file by anyone; what is no record is an empty one.
+
+        FileRefused for a file that cannot be read to its end: nobody may be told that they are not in it.
+        """
+        data = self._data(upload)
         try:
-            for found in read_records(self._data(upload), extension=upload.extension, keep_good=True):
+            for found in read_records(data, extension=upload.extension, limits=STORED_LIMITS, keep_good=True):
                 yield found.value if isinstance(found, Record) else {}
-        except (FileRefused, FileNotFoundError):
+        except FileNotFoundError:
             return
 
     def _rewrite(self, upload: Upload, user_id: str) -> int:
@@ -90,7 +94,8 @@ class UploadedFiles:
         data = folder / "data.jsonl"
         (folder / _STAGING).rename(data)
         sync(folder)
-        digest = hashlib.sha256(data.read_bytes()).hexdigest()
+        with data.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
         status = {"status": "uploaded", "quality_score": None, "stats": {**upload.stats, "total_samples": kept}}
         same = {"extension": "jsonl", "size_bytes": data.stat().st_size, "sha256": digest}
         self._uploads.change(upload.id, {**status, **same})

@@ -23,7 +23,7 @@ def read_json(file: BinaryIO, limits: Limits) -> Iterator[Record | BadLine]:
     if text.next_mark("[{") == "[":
         yield from _array(text)
     else:
-        yield from _one_array(text)
+        yield from _one_array(text, limits.columns)
     if text.peek():
         raise text.refusal("invalid_json", "expected the end of the file, found more")
 
@@ -40,7 +40,7 @@ def _array(text: "_Text") -> Iterator[Record | BadLine]:
             return
 
 
-def _one_array(text: "_Text") -> Iterator[Record | BadLine]:
+def _one_array(text: "_Text", most: int) -> Iterator[Record | BadLine]:
     keys: set[str] = set()
     arrays = 0
     while not (text.peek() == "}" and not keys):
@@ -50,6 +50,8 @@ def _one_array(text: "_Text") -> Iterator[Record | BadLine]:
         if key in keys:
             raise text.refusal("duplicate_key", "expected every key once, found one twice")
         keys.add(key)
+        if len(keys) > most:
+            raise text.refusal("too_many_columns", f"expected at most {most} keys beside the array, found more")
         text.next_mark(":")
         if text.peek() != "[":
             text.value()

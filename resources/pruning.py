@@ -87,7 +87,8 @@ def _left_over(state: Path, working: int | None) -> Iterator[Path]:
     """What a killed process was writing; what an unfinished version writes may take as long as it will."""
     before = time.time() - LEFT_OVER_SECONDS
     for pattern in ("datasets/*.tmp-*", "adapters/*.tmp-*", "trained_models/*.tmp-*", "reports/*.tmp-*",
-                    "reports/*/*.tmp-*", "backups/*.tmp-*", "cache/*/*.tmp-*", "uploads/*/*.tmp-*"):  # fmt: skip
+                    "reports/*/*.tmp-*", "backups/*.tmp-*", "cache/*/*.tmp-*", "uploads/*/*.tmp-*",
+                    "uploads/*.tmp-*"):  # fmt: skip
         for path in state.glob(pattern):
             numbers = {named[1] for part in path.parts[-2:] if (named := _NUMBER.match(part))}
             if str(working) not in numbers and path.lstat().st_mtime < before:

@@ -22,6 +22,8 @@ class Limits(NamedTuple):
 
 
 USUAL_LIMITS = Limits()
+# what was taken in already, and may since have been written again without its compression
+STORED_LIMITS = USUAL_LIMITS._replace(file_bytes=USUAL_LIMITS.decompressed_bytes)
 
 
 class Record(NamedTuple):

@@ -1,9 +1,8 @@
 """Every check of an uploaded file in one pass: form, rules, personal data, duplicates, and tokens where asked for."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from resources.line_findings import MOST_FINDINGS, LineFinding
 from resources.near_duplicates import NearDuplicates
 from resources.text_file import TextFile
 from resources.token_counts import BatchTokenizer, token_counts
-from resources.upload_reading import Sample, Source, format_in, samples
+from resources.upload_reading import Sample, Source, characters_of, format_in, in_batches, samples
 
 CHECKS = ("rules", "personal_data", "duplicates", "tokens")
 MOST_COMPARED = 500_000  # conversations; the bands of more would not fit in the memory that a check may take
@@ -52,7 +51,7 @@ def validate(job: Mapping[str, Any]) -> dict[str, Any]:
     tally = _Tally()
     with TextFile() as texts:
         checks = _Checks(wanted, tokenizer, job["max_tokens"], texts, tally)
-        for batch in _batches(samples(source, format_in(source))):
+        for batch in in_batches(samples(source, format_in(source)), _BATCH, characters_of):
             checks.take(batch)
     return {
         "is_valid": 0 < tally.total == tally.valid,
@@ -86,7 +85,7 @@ class _Checks:
         self._place_of_hash: dict[bytes, tuple[int, int]] = {}
         self._places: list[tuple[int, int]] = [(0, 0)]
 
-    def take(self, batch: tuple[Sample | LineFinding, ...]) -> None:
+    def take(self, batch: Sequence[Sample | LineFinding]) -> None:
         new: list[tuple[int, str]] = []
         for found in batch:
             self._tally.total += 1
@@ -148,8 +147,3 @@ class _Checks:
 def _words(place: tuple[int, int]) -> str:
     line, column = place
     return f"line {line}, column {column}" if column else f"line {line}"
-
-
-def _batches(found: Iterator[Sample | LineFinding]) -> Iterator[tuple[Sample | LineFinding, ...]]:
-    while batch := tuple(islice(found, _BATCH)):
-        yield batch

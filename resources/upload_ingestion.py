@@ -4,7 +4,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from itertools import islice
 from typing import Any
 
 from core.conversation import Conversation
@@ -13,7 +12,7 @@ from core.review import UNRENDERABLE
 from core.rules import format_findings
 from resources.line_findings import LineFinding
 from resources.store import Store
-from resources.upload_reading import Sample, Source, TaskRefused, format_in, samples
+from resources.upload_reading import Sample, Source, TaskRefused, format_in, in_batches, length_of, samples
 
 INGESTED = "dataset_ingested"
 _CHUNK = 200  # a commit that chats, who share the database's one writer, do not feel
@@ -31,8 +30,10 @@ def ingest(job: Mapping[str, Any]) -> dict[str, Any]:
     try:
         before = store.uploads.get(source.id).ingested
         every = _conversations(source, rejected)
-        while batch := list(islice(every, _CHUNK)):
-            gone = {who.user_id for who in store.erasures.due(timedelta(0))}  # asked for while this file is read
+        gone: set[str] = set()
+        for batch in in_batches(every, _CHUNK, length_of):
+            # asked for while this file is read; an erasure may be done before we are
+            gone |= {who.user_id for who in store.erasures.due(timedelta(0))}
             seconds = _take(store, [one for one in batch if one.user_id not in gone], tally)
             running = _outcome("running", source, tally, rejected)
             store.uploads.change(source.id, {"ingested": running})

@@ -1,10 +1,10 @@
 """An uploaded file as conversations: one sample a record, and a finding for whatever is none."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from core.conversation import Conversation
 from core.formats import IMPORT_FORMATS, LOOKED_AT, Columns, FormatUnknown, ImportFormat, RecordRefused, format_of
@@ -12,10 +12,13 @@ from core.formats_in import to_conversations
 from core.wish import source_of
 from resources.line_findings import LineFinding
 from resources.readers import read_records
-from resources.records import BadLine, FileRefused, Record
+from resources.records import STORED_LIMITS, BadLine, FileRefused, Record
 
 # what stands where a record of somebody stood who asked to be erased, so that the others keep their numbers
 ERASED: Mapping[str, Any] = {"erased": True}
+BATCH_CHARACTERS = 8_000_000
+
+Item = TypeVar("Item")
 
 
 class TaskRefused(ValueError):
@@ -75,7 +78,8 @@ def format_in(source: Source) -> ImportFormat:
     known = next((name for name in IMPORT_FORMATS if name == source.format), None)
     if known:
         return known
-    found = list(islice(read_records(source.path, extension=source.extension, keep_good=True), LOOKED_AT))
+    every = read_records(source.path, extension=source.extension, limits=STORED_LIMITS, keep_good=True)
+    found = list(islice(every, LOOKED_AT))
     records = [one.value for one in found if isinstance(one, Record) and one.value != ERASED]
     if not records and (bad := next((one for one in found if isinstance(one, BadLine)), None)):
         raise FileRefused.for_line(bad)  # its format is not what is wrong with it
@@ -90,12 +94,36 @@ def samples(source: Source, format: ImportFormat, *, keep_good: bool = True) -> 
 
     Ids count the records of the file: several may stand on one line.
     """
-    every = read_records(source.path, extension=source.extension, keep_good=keep_good)
+    every = read_records(source.path, extension=source.extension, limits=STORED_LIMITS, keep_good=keep_good)
     for number, found in enumerate(every, start=1):
         if isinstance(found, BadLine):
             yield _finding(found)
         elif found.value != ERASED:
             yield _sample(source, format, found, number)
+
+
+def length_of(conversation: Conversation) -> int:
+    """In characters."""
+    return len(conversation.reply) + sum(len(message.content) for message in conversation.messages)
+
+
+def characters_of(found: Sample | LineFinding) -> int:
+    """What is held of a record, in characters."""
+    return sum(map(length_of, found.conversations)) if isinstance(found, Sample) else len(found.message)
+
+
+def in_batches(found: Iterable[Item], most: int, length: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """At most so many at once, and fewer where they are long: a record may have megabytes."""
+    batch: list[Item] = []
+    held = 0
+    for item in found:
+        batch.append(item)
+        held += length(item)
+        if len(batch) == most or held >= BATCH_CHARACTERS:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
 
 
 def _sample(source: Source, format: ImportFormat, record: Record, number: int) -> Sample | LineFinding:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from itertools import islice
 from typing import Any
 
 from core.conversation import Conversation
@@ -17,7 +16,7 @@ from resources.line_writer import LineWriter
 from resources.near_duplicates import NearDuplicates
 from resources.text_file import TextFile
 from resources.upload_files import file_name
-from resources.upload_reading import Sample, Source, TaskRefused, format_in, samples
+from resources.upload_reading import Sample, Source, TaskRefused, format_in, in_batches, length_of, samples
 
 PARTS = ("train", "validation", "test")
 _BATCH = 1_000
@@ -42,7 +41,7 @@ def _grouped(source: Source) -> tuple[Groups, list[str], set[int]]:
     with TextFile() as texts:
         near = NearDuplicates(MemoryBands(), texts.get)
         every = _conversations(source)
-        while batch := list(islice(every, _BATCH)):
+        for batch in in_batches(every, _BATCH, length_of):
             new = []
             for conversation in batch:
                 number = len(keys) + 1
@@ -56,12 +55,12 @@ def _grouped(source: Source) -> tuple[Groups, list[str], set[int]]:
                 for person in _people(conversation):
                     groups.join(key, person)
                 same = first.setdefault(bytes.fromhex(exact_hash(conversation))[:16], number)
-                if same != number:
-                    repeated.add(number)
-                    groups.join(key, f"conversation:{same}")
                 text = text_of(conversation)
                 texts.add(text)
-                new.append((number, text))
+                if same == number:
+                    new.append((number, text))
+                else:  # written nowhere: dialogues that end alike have only this in common
+                    repeated.add(number)
             for number, placed in near.place(new).items():
                 for other in (placed.cluster, *placed.near):
                     groups.join(f"conversation:{number}", f"conversation:{other}")

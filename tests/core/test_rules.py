@@ -46,6 +46,8 @@ def test_roles_follow_one_another(roles: tuple[str, ...], expected: list[tuple[s
         ("Hello there", " hello  THERE ", [("reply_repeats_user", "reply")]),
         ("hi", "code:\n```python\nx = 1", [("unclosed_code_fence", "reply")]),
         ("hi", "code:\n```python\nx = 1\n```\ndone", []),
+        ("hi", "```print(1)``` 처럼 쓰세요.", []),
+        ("hi", "```print(1)```\n```python\nx = 1", [("unclosed_code_fence", "reply")]),
         ("안녕하세요", "네, 안녕하세요!", []),
         ("안녕하세요.", "안녕하세요!", []),
         ("안녕하세요.", "안녕하세요.", []),

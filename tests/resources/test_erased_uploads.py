@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from resources import upload_ingestion
 from resources.erased_uploads import UploadedFiles
-from resources.erasure_rows import Pending
+from resources.erasure_rows import Erasures, Pending
 from resources.readers import read_records
-from resources.records import Record
+from resources.records import USUAL_LIMITS, FileRefused, Record
 from resources.store import Store
 from resources.upload_ingestion import ingest
 from tests.resources.examples import NOON
@@ -101,6 +102,25 @@ def test_a_column_under_another_name_and_a_number_as_a_name_are_found(sqlite_sto
     assert json.loads((folder / "data.jsonl").read_text().splitlines()[1])["customer"] == 8
 
 
+def test_a_file_that_was_small_while_compressed_is_read_again_for_the_next_person(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    blank = b" " * (USUAL_LIMITS.record_bytes - 1) + b"\n"
+    large = as_jsonl(ROWS) + blank * (USUAL_LIMITS.file_bytes // len(blank))
+    folder = upload(sqlite_store, tmp_path, "jsonl", large)
+    assert (folder / "data.jsonl").stat().st_size > USUAL_LIMITS.file_bytes
+    assert UploadedFiles(tmp_path, sqlite_store.uploads).erase(WHO) == 2
+
+
+@pytest.mark.parametrize("content", [CONTENTS["jsonl.gz"][:-12], b"no gzip"])
+def test_a_file_that_cannot_be_read_to_its_end_is_no_file_without_them(
+    sqlite_store: Store, tmp_path: Path, content: bytes
+) -> None:
+    upload(sqlite_store, tmp_path, "jsonl.gz", content)
+    with pytest.raises(FileRefused):
+        UploadedFiles(tmp_path, sqlite_store.uploads).erase(WHO)
+
+
 def test_a_file_without_them_is_not_touched(sqlite_store: Store, tmp_path: Path) -> None:
     folder = upload(sqlite_store, tmp_path, "csv", as_csv([row for row in ROWS if row["user_id"] != "u"]))
     (folder / "dataset-1-alpaca.jsonl").write_text("made of it")
@@ -154,6 +174,23 @@ def test_what_is_asked_while_a_file_is_ingested_is_heeded(sqlite_store: Store, s
     upload(sqlite_store, tmp_path, "csv", CONTENTS["csv"])
     sqlite_store.conversations.erase_user("u")
 
+    assert sorted(ingested(sqlite_store, sqlite_url, tmp_path).values()) == ["answer 1", "answer 3", "answer 5"]
+
+
+def test_who_was_erased_while_a_file_is_ingested_is_not_taken_in_once_that_is_done(
+    sqlite_store: Store, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload(sqlite_store, tmp_path, "csv", CONTENTS["csv"])
+    sqlite_store.conversations.erase_user("u")
+    still_due, take = [True], upload_ingestion._take
+
+    def done_meanwhile(*given: Any) -> float:
+        still_due.clear()
+        return take(*given)
+
+    monkeypatch.setattr(upload_ingestion, "_CHUNK", 1)
+    monkeypatch.setattr(upload_ingestion, "_take", done_meanwhile)
+    monkeypatch.setattr(Erasures, "due", lambda self, settled: [WHO] if still_due else [])
     assert sorted(ingested(sqlite_store, sqlite_url, tmp_path).values()) == ["answer 1", "answer 3", "answer 5"]
 
 

@@ -85,10 +85,10 @@ def test_what_killed_processes_left_goes_but_never_of_the_version_at_work(sqlite
         tmp_path, "datasets/v1.tmp-abc/train.parquet", "datasets/v2.tmp-abc/train.parquet", "adapters/v2.tmp-7/x",
         "adapters/v1.tmp-removed/x", "reports/v1/report.md.tmp-9", "reports/v2/report.md.tmp-9",
         "backups/c.jsonl.tmp-12", "adapters/v1/x", "cache/losses/a.tmp-1",
-        "uploads/3/dataset-3-train.jsonl.tmp-7",
+        "uploads/3/dataset-3-train.jsonl.tmp-7", "uploads/upload.tmp-0af",
     )  # fmt: skip
     files(tmp_path, "datasets/v1.tmp-young/train.parquet", old=False)
-    assert prune_files(sqlite_store, tmp_path, **KEEP) == {"left_over": 6}
+    assert prune_files(sqlite_store, tmp_path, **KEEP) == {"left_over": 7}
     assert left(tmp_path / "datasets") == {"v2.tmp-abc", "v1.tmp-young"}
     assert left(tmp_path / "adapters") == {"v2.tmp-7", "v1"}
     assert (left(tmp_path / "reports" / "v1"), left(tmp_path / "reports" / "v2")) == (set(), {"report.md.tmp-9"})

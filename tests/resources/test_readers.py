@@ -219,7 +219,9 @@ def test_csv_of_every_spreadsheet_is_read(delimiter: str, mark: bytes, ending: s
     assert values(read(data, ".csv")) == [GOOD, OTHER]
 
 
-@pytest.mark.parametrize("text", ["-1 degrees", "+82 10", "@ada, hi", "- item", "a = b", "+ yes", "-x + (y)"])
+@pytest.mark.parametrize("text", ["- Python (프로그래밍 언어)은", "=> 다음과 같습니다", "== 제목 ==",
+                                  "-1 degrees", "+82 10", "@ada, hi", "- item", "a = b", "+ yes",
+                                  "-x + (y)"])  # fmt: skip
 def test_honest_text_is_no_formula(text: str) -> None:
     assert values(read(table({"a": text, "b": "c"}), ".csv")) == [{"a": text, "b": "c"}]
 
@@ -228,6 +230,18 @@ def test_a_byte_order_mark_is_no_part_of_the_first_key() -> None:
     mark = b"\xef\xbb\xbf"
     assert values(read(mark + A + mark + B, ".jsonl")) == [GOOD, OTHER]
     assert values(read(mark + FILES[".json"], ".json")) == [GOOD, OTHER]
+
+
+def test_an_object_of_keys_without_end_is_refused_before_they_fill_the_memory() -> None:
+    data = json.dumps({**{f"k{n}": 0 for n in range(6)}, "data": [GOOD]}).encode()
+    with pytest.raises(FileRefused) as refused:
+        read(data, ".json", USUAL_LIMITS._replace(columns=5))
+    assert refused.value.what == "too_many_columns"
+
+
+@pytest.mark.parametrize("text", ["- SUM (1,2)", "-SUM(1)", "=1+1", "= A1", "@SUM(1)", "+cmd|' /C calc'!A0", "- A!B1"])
+def test_what_a_spreadsheet_would_run_is_no_text(text: str) -> None:
+    assert places(read(table({"a": text, "b": "c"}), ".csv", keep_good=True)) == [(2, 1, "csv_formula")]
 
 
 def test_the_array_may_stand_in_an_object_with_other_values() -> None:

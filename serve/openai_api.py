@@ -5,6 +5,8 @@ from typing import Any, cast
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from core.canonical import fingerprint_of
+from core.conversation import Message
 from serve.answering import Answering, Opened
 from serve.bodies import body_as, documented
 from serve.error_docs import STORED, errors
@@ -18,6 +20,7 @@ from serve.store_door import StoreDoor
 from serve.streams import EventStream
 from serve.turn import Turn
 
+_SALT = "dialogue-v1"
 # Ignoring these would answer another question than the one asked.
 _NOT_UNDERSTOOD = ("tools", "tool_choice", "functions", "function_call", "audio", "modalities", "prediction")
 
@@ -71,17 +74,26 @@ def turn_of(body: ChatCompletionBody, limits: IngressLimits, caller: str = "") -
         message = f"{name}: expected at most {limits.most_tokens}, found {wished}"
         raise ApiError(400, message, param=name, code="invalid_value")
     metadata = body.metadata
+    messages = asked(body.messages, limits.messages)
     return Turn(
-        messages=asked(body.messages, limits.messages),
+        messages=messages,
         source="openai",
         model=body.model,
         parameters={**body.parameters(), "max_tokens": wished or limits.default_tokens},
         user_id=body.user,
         session_id=metadata.session_id if metadata else None,
         thread_id=metadata.conversation_id if metadata else None,
+        dialogue=_dialogue(messages, caller, body.user or "", (metadata and metadata.session_id) or ""),
         keep=body.store is not False,
         caller=caller,
     )
+
+
+def _dialogue(messages: tuple[Message, ...], *whose: str) -> str:
+    """How it began, which every later turn repeats, so that all its turns lie on one side; hashed, for it is text."""
+    first = next((place for place, message in enumerate(messages) if message.role == "user"), len(messages) - 1)
+    said = [*whose, *(message.model_dump() for message in messages[: first + 1])]
+    return f"opening-{fingerprint_of([_SALT, *said])[:32]}"
 
 
 def truth(model: str, turn: Turn, kept: Kept, tier: str = "primary") -> dict[str, str]:

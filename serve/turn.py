@@ -18,7 +18,7 @@ class Turn:
     """What was asked; `keep` is False where the client does not want it stored. The id names its conversation.
 
     For an agent: `version` is what it asks, `caller` whose key the request came with, `features` what is known of the
-    user.
+    user. `dialogue` names the thread of who names none and sends all of it again with every turn.
     """
 
     messages: tuple[Message, ...]
@@ -28,6 +28,7 @@ class Turn:
     user_id: str | None = None
     session_id: str | None = None
     thread_id: str | None = None
+    dialogue: str | None = None
     keep: bool = True
     version: str = "production"
     caller: str = ""
@@ -58,7 +59,7 @@ class Turn:
             reply=storable(reply),
             user_id=self.user_id,
             session_id=self.session_id,
-            thread_id=self.thread_id,
+            thread_id=self.thread_id or self.dialogue,
             source=self.source,
             provenance=provenance,
             model=model,

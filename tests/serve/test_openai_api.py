@@ -56,6 +56,22 @@ async def test_the_earlier_turns_are_the_messages_of_the_conversation(client: ht
     assert [message.model_dump() for message in stored.conversation.messages] == turns
 
 
+async def test_the_turns_of_a_dialogue_without_a_name_are_one_thread(client: httpx.AsyncClient, store: Store) -> None:
+    first = {"role": "user", "content": "Hi"}
+    later = [{"role": "assistant", "content": "Hello"}, {"role": "user", "content": "My printer?"}]
+    asked = [[first], [first, *later], [{"role": "user", "content": "Bye"}]]
+    threads = [await thread_of(client, store, {"messages": turns}) for turns in asked]
+    assert threads[0] == threads[1] != threads[2]
+    assert await thread_of(client, store, {"messages": [first], "user": "ann"}) not in threads
+    assert "Hi" not in str(threads[0])
+
+
+async def thread_of(client: httpx.AsyncClient, store: Store, body: dict[str, Any]) -> str | None:
+    stored = store.conversations.get((await client.post(CHAT, json=body)).json()["id"])
+    assert stored is not None
+    return stored.conversation.thread_id
+
+
 async def test_a_named_version_answers_itself_whoever_is_champion(
     client: httpx.AsyncClient, engine: FakeEngine, follower: FakeFollower
 ) -> None:

@@ -135,7 +135,7 @@ def _versions_that_saw(connection: Connection, these: ColumnElement[bool]) -> tu
     return tuple(found)
 
 
-def _by_blame(version: Row[Any], blamed_at: datetime | None) -> bool:
+def _by_blame(version: Any, blamed_at: datetime | None) -> bool:
     if version.method != "kto" or blamed_at is None:
         return False
     return version.finished_at is None or bool(version.finished_at >= blamed_at)

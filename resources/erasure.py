@@ -60,10 +60,11 @@ def clear_waiting(connection: Connection, backup: Path | None) -> Cleared:
 
 
 def erase_late(connection: Connection, user_id: str, asked_at: datetime) -> None:
-    """What was said before an erasure and stored after it: a chat or an import that was on its way."""
+    """What was said before an erasure and stored after it: a chat, an experiment's note of it, or an import."""
     late = (conversations.c.user_id == user_id) & (conversations.c.created_at < asked_at)
     if connection.execute(select(conversations.c.seq).where(late).limit(1)).first():
         erase_user(connection, user_id, asked_at)
+    forget_user(connection, user_id, asked_at)
 
 
 def erase_user(connection: Connection, user_id: str, asked_at: datetime | None = None) -> Erased:

@@ -84,9 +84,12 @@ def hold_back(connection: Connection, lineage: str, n: int, against: int | None)
     return str(row.name)
 
 
-def forget_user(connection: Connection, user_id: str) -> None:
-    """Nothing of a user stays; the figures of experiments that still run become those of the others."""
+def forget_user(connection: Connection, user_id: str, before: datetime | None = None) -> None:
+    """Nothing of a user stays, or nothing from before a moment; running experiments go on with the others' figures."""
     unit = f"user:{user_id}"
-    theirs = or_(experiment_logs.c.unit == unit, experiment_logs.c.user_id == user_id)
-    connection.execute(delete(experiment_logs).where(theirs))
-    connection.execute(delete(exposures).where(exposures.c.unit == unit))
+    logs = or_(experiment_logs.c.unit == unit, experiment_logs.c.user_id == user_id)
+    seen = exposures.c.unit == unit
+    if before is not None:
+        logs, seen = logs & (experiment_logs.c.created_at < before), seen & (exposures.c.first_at < before)
+    connection.execute(delete(experiment_logs).where(logs))
+    connection.execute(delete(exposures).where(seen))

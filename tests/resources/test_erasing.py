@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from resources.versions import Claim
 from tests.dataset_folder import write_dataset
 from tests.fakes import FakeTokenizer
 from tests.resources.examples import conclude, conversation, fill
+from tests.resources.experiment_examples import replies, started
 
 AT_ONCE = timedelta(0)
 
@@ -138,6 +140,27 @@ def test_what_was_on_its_way_while_they_were_erased_is_erased_as_well(sqlite_sto
     assert [event.data["deleted"] for event in sqlite_store.events.page(type="user_erased")] == [1, 0]
     assert len(sqlite_store.events.page(type="erasure_finished")) == 2
     assert sqlite_store.erasures.due(AT_ONCE) == []
+
+
+def test_what_an_experiment_noted_late_of_who_was_erased_goes_and_what_came_since_stays(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    experiment = started(sqlite_store)
+    before, since = utc_now() - timedelta(minutes=1), utc_now() + timedelta(minutes=1)
+    mine, other = replies(experiment, "a", 2)
+    first, again = replace(mine, created_at=before), replace(mine, conversation_id="again", created_at=since)
+    in_a_thread = replace(first, unit="thread:t", conversation_id="in a thread")
+    sqlite_store.conversations.erase_user(mine.user_id or "")
+    finish(sqlite_store, places_of(sqlite_store, tmp_path))
+    sqlite_store.experiments.record([first, in_a_thread, again, other])
+    finish(sqlite_store, places_of(sqlite_store, tmp_path), AT_ONCE)
+    noted = [log.served for log in sqlite_store.experiments.logs(experiment.id).items]
+    assert [(one.unit, one.conversation_id) for one in noted] == [
+        (other.unit, other.conversation_id),
+        (mine.unit, "again"),
+    ]
+    _, (control, _) = sqlite_store.experiments.figures(experiment.id)
+    assert control.exposed == 2  # the other, and the thread that names nobody
 
 
 def test_another_persons_row_keeps_no_unit_with_their_name(sqlite_store: Store, tmp_path: Path) -> None:

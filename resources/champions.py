@@ -13,7 +13,7 @@ from resources.database import Database
 from resources.event_rows import write_event
 from resources.knocking import changed
 from resources.store_errors import NotAllowed, NotFound
-from resources.tables import champion_moves, champions, utc_now, versions
+from resources.tables import champion_moves, champions, experiments, utc_now, versions
 
 _ENGINE = "the engine"
 
@@ -185,6 +185,9 @@ def move_champion(
     row = champion_row(connection, lineage)
     before, seq, now = (row.n, row.seq, utc_now()) if row else (None, 0, utc_now())
     _set(connection, lineage, n=n, previous=before, seq=seq + 1, changed_at=now)
+    if n is not None:  # what answers waits at no staging
+        waited = (experiments.c.lineage == lineage) & (experiments.c.staged == n)
+        connection.execute(update(experiments).where(waited).values(staged=None))
     changed(connection)
     for version, archived_at in ((before, now), (n, None)):
         if version is not None:

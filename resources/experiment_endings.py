@@ -23,9 +23,11 @@ def results_of(connection: Connection, row: Row[Any]) -> Results:
     return results(found.design, arms, found.looks, found.window())
 
 
-def end(connection: Connection, row: Row[Any], status: Status, **values: Any) -> Experiment:
-    """Keep the results and let the traffic go; a version that waited is promoted where it may be."""
-    kept = results_of(connection, row).model_dump(mode="json")
+def end(
+    connection: Connection, row: Row[Any], status: Status, found: Results | None = None, **values: Any
+) -> Experiment:
+    """Keep the results (`found`, where they are known) and let the traffic go; what waited is promoted if it may be."""
+    kept = (found or results_of(connection, row)).model_dump(mode="json")
     ended_at = row.ended_at or utc_now()
     set_values(connection, row.id, status=status, running=None, results=kept, ended_at=ended_at, **values)
     if row.running and row.staged is not None:

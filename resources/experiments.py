@@ -114,6 +114,7 @@ class Experiments:
                 message = f"Experiment {row.name} covers {design.coverage:.0%} of the traffic"
                 write_event(connection, "experiment_changed", message, data={"experiment": id, **changes})
             if start and row.status == "draft":
+                _check_lineage(self._lineage, row)
                 _start(connection, row, design)
             return experiment_of(experiment_row(connection, id))
 
@@ -204,6 +205,7 @@ class Experiments:
             arm = Design.model_validate(row.design).arm(winner)
             if row.status not in ("running", "stopped"):
                 raise NotAllowed(f"Expected an experiment that has run, found it {row.status}")
+            _check_lineage(self._lineage, row)
             if arm is None:
                 raise NotAllowed(f"Expected a variant of this experiment, found {winner!r}")
             found = results_of(connection, row)
@@ -212,7 +214,7 @@ class Experiments:
             data = {"experiment": id, "winner": winner, "reason": reason, "by": by}
             said = f"Experiment {row.name} is concluded, {winner} ({arm.model}) wins: {message}"
             write_event(connection, "experiment_concluded", said, arm.version, data)
-            ended = end(connection, row, "completed", reason=reason or row.reason, winner=winner, ended_by=by)
+            ended = end(connection, row, "completed", found, reason=reason or row.reason, winner=winner, ended_by=by)
             return Concluded(ended, message)
 
         return self._database.write(work)
@@ -240,6 +242,12 @@ def _start(connection: Connection, row: Row[Any], design: Design) -> None:
     arms = ", ".join(f"{arm.name} = {arm.model} ({arm.weight:g})" for arm in design.arms)
     message = f"Experiment {design.name} runs over {design.coverage:.0%} of the traffic: {arms}"
     write_event(connection, "experiment_started", message, data={"experiment": row.id})
+
+
+def _check_lineage(lineage: str, row: Row[Any]) -> None:
+    """Its arms are versions of its base: those of another can neither answer here nor become champion."""
+    if row.lineage != lineage:
+        raise NotAllowed(f"Expected an experiment over the base that is served, found {row.name} over another base")
 
 
 def _check_running(row: Row[Any]) -> None:

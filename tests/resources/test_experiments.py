@@ -4,6 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from core.experiment_results import results
+from core.live_settings import LiveSettings
+from resources import experiment_endings
 from resources.aliases import reconcile
 from resources.conversations import Feedback
 from resources.events import WEBHOOK_TYPES
@@ -246,6 +249,49 @@ def test_what_a_person_promoted_meanwhile_waits_no_more(store: Store) -> None:
     store.experiments.stop(experiment.id, "enough", "a person")
     assert (store.champion.get().n, store.experiments.staged()) == (3, None)
     assert event_types(store)[-1] == "experiment_stopped"
+
+
+def test_what_a_person_promoted_and_rolled_back_is_not_promoted_again_at_the_end(store: Store) -> None:
+    experiment = started(store)
+    conclude(store, claimed(store, "three"))
+    store.champion.move(3, "it is urgent", "a person")
+    assert store.experiments.staged() is None
+    store.champion.move(2, "it was no good", "a person")
+    store.experiments.stop(experiment.id, "enough", "a person")
+    assert store.champion.get().n == 2
+
+
+def test_what_waits_at_staging_waits_no_more_once_it_answers(store: Store) -> None:
+    experiment = started(store)
+    conclude(store, claimed(store, "three"))
+    store.experiments.conclude(experiment.id, "a", "shorter", "a person")
+    assert store.experiments.staged() == 3
+    store.champion.move(3, "it is better still", "a person")
+    assert (store.experiments.staged(), 3 in store.experiments.pinned()) == (None, False)
+
+
+def test_over_another_base_nothing_is_started_and_nobody_crowned(store: Store, store_url: str) -> None:
+    experiment = started(store)
+    draft = store.experiments.add(design(name="later"), start=False)
+    other = Store(store_url, live_defaults=LiveSettings(), lineage="another base")
+    try:
+        with pytest.raises(NotAllowed, match="base that is served, found trial over another"):
+            other.experiments.conclude(experiment.id, "a", "shorter", "a person")
+        with pytest.raises(NotAllowed, match="base that is served, found later over another"):
+            other.experiments.change(draft.id, start=True)
+        assert other.champion.get().n is None
+        assert other.experiments.stop(experiment.id, "enough", "a person").status == "stopped"
+    finally:
+        other.close()
+    assert store.experiments.conclude(experiment.id, "a", "shorter", "a person").message == "v1 is champion"
+
+
+def test_a_conclusion_keeps_the_results_it_was_drawn_from(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = started(store)
+    counted = []
+    monkeypatch.setattr(experiment_endings, "results", lambda *given: counted.append(1) or results(*given))
+    done = store.experiments.conclude(experiment.id, "b", None, "a person")
+    assert (len(counted), done.experiment.results is not None) == (1, True)
 
 
 def test_what_waits_stays_at_staging_when_another_champion_answers_by_then(store: Store) -> None:

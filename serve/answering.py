@@ -18,6 +18,7 @@ from serve.limits import Gate
 from serve.live_view import LiveView
 from serve.metrics import Metrics, Pace
 from serve.speakers import Experimenting, Follower, Speaker, Speakers, Tier
+from serve.teacher import REFUSED
 from serve.turn import AGENT, DONE, Draft, Turn, event, events
 from serve.upstream_answer import asked_in, check_head, chunk_of, ended_early
 
@@ -159,8 +160,9 @@ class Answering:
             if not isinstance(error, Exception):  # the client left before there was a word
                 self._count(turn, speaker, Draft())
             else:
-                status = api_error(error).status
-                ours = status >= 500 or (arm is not None and status == 404)  # nobody asked for an arm by its name
+                known = api_error(error)
+                ours = known.status >= 500 or (arm is not None and known.status == 404)  # nobody asked for an arm
+                ours |= may_pass and known.code == REFUSED  # nor for the teacher: what it takes is not what we take
                 self._count(turn, speaker if ours else replace(speaker, arm=None), Draft(failed=True))
                 if may_pass and ours:
                     raise _Passed from error

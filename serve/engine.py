@@ -8,7 +8,7 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from serve.engine_client import BASE, AdapterNotServed, Body, Item
+from serve.engine_client import BASE, PLACES_TAKEN, AdapterNotServed, Body, Item
 
 _DRAIN_SECONDS = 20.0
 _LINGER_SECONDS = 10.0
@@ -162,6 +162,8 @@ class Engine:
             return _refusal(404, "model_not_found", message)
         try:
             await self._ensure(name)
+        except _Full as error:
+            return _refusal(503, PLACES_TAKEN, f"The model `{name}` cannot be served now: {error}")
         except AdapterNotServed as error:
             return _refusal(503, "adapter_not_served", f"The model `{name}` cannot be served now: {error}")
         return None

@@ -8,6 +8,7 @@ Body = dict[str, Any]
 Item = dict[str, Any] | str
 
 BASE = "base"
+PLACES_TAKEN = "adapter_places_taken"
 
 
 class AdapterNotServed(Exception):

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 from core.breaker import Breaker, BreakerLimits, Ticket
 from serve.circuits import Circuits
-from serve.engine_client import AdapterNotServed, Body, EngineBusy, Item
+from serve.engine_client import PLACES_TAKEN, AdapterNotServed, Body, EngineBusy, Item
 from serve.errors import ApiError, busy
+from serve.teacher import REFUSED
 
 CIRCUIT_OPEN = "circuit_open"
 
@@ -114,7 +115,9 @@ def _said_by(item: Item, breaker: Breaker) -> Outcome:
         return breaker.failed if item.startswith('data: {"error"') else breaker.succeeded
     status = int(item.get("status", 500))
     if status >= 500:
-        return breaker.failed
+        error = (item.get("json") or {}).get("error")  # others answer for now: a load, no failure of this one
+        load = isinstance(error, dict) and error.get("code") == PLACES_TAKEN
+        return breaker.dropped if load else breaker.failed
     return breaker.succeeded if status == 200 else breaker.dropped
 
 
@@ -126,5 +129,5 @@ def _is_promise(item: Item) -> bool:
 def _of_the_request(error: Exception) -> bool:
     """Whether the error says something of the request, or of load, and nothing of the upstream's health."""
     if isinstance(error, ApiError):
-        return error.status < 500 or error.code in ("teacher_busy", "teacher_refused")
+        return error.status < 500 or error.code in ("teacher_busy", REFUSED)
     return isinstance(error, EngineBusy | AdapterNotServed)

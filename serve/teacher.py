@@ -9,6 +9,7 @@ from serve.engine_client import Body, Item
 from serve.errors import ApiError, busy
 
 OPENAI = "https://api.openai.com/v1"
+REFUSED = "teacher_refused"
 _VLLM_ONLY = ("top_k", "min_p", "repetition_penalty", "min_tokens", "ignore_eos")
 
 
@@ -52,12 +53,12 @@ def _refuse(response: httpx.Response) -> None:
         raise busy("Expected the teacher to have room, found its rate limit reached", "teacher_busy", 5)
     if status in (400, 422):
         message = f"Expected a request that the teacher takes, found it refused with {status}"
-        raise ApiError(400, message, code="teacher_refused")
+        raise ApiError(400, message, code=REFUSED)
     if 400 <= status < 500:
         message = (
             f"Expected the teacher to take our key and model, found them refused with {status}: check the settings"
         )
-        raise ApiError(502, message, code="teacher_refused")
+        raise ApiError(502, message, code=REFUSED)
     if status != 200:
         raise ApiError(502, f"Expected an answer of the teacher, found status {status}", code="teacher_failed")
 

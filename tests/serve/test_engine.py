@@ -12,7 +12,7 @@ import pytest
 
 from serve import engine as engine_module
 from serve.engine import Engine
-from serve.engine_client import AdapterNotServed, Body, EngineUnavailable
+from serve.engine_client import PLACES_TAKEN, AdapterNotServed, Body, EngineUnavailable
 from serve.last_served import EXPERIMENT, LastChampion, keep_champion
 from serve.replicas import hold_last_served
 
@@ -217,6 +217,8 @@ def test_a_version_that_answers_is_never_dropped(adapters: Path, monkeypatch: py
         await engine.ensure("v1", [])
         async with aclosing(engine.chat({"model": "v1", "messages": [], "stream": True})) as items:
             await anext(items)
+            refused = [item async for item in engine.chat({"model": "v2", "messages": [], "stream": True})]
+            assert [item["json"]["error"]["code"] for item in refused if isinstance(item, dict)] == [PLACES_TAKEN]
             with pytest.raises(AdapterNotServed, match="all 1 adapter places are taken by v1"):
                 await engine.ensure("v2", [])
         assert (await engine.ensure("v2", []))["loaded"]

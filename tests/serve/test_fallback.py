@@ -11,7 +11,7 @@ import pytest
 from core.breaker import BreakerLimits
 from resources.store import Store
 from serve.circuits import Circuits
-from serve.engine_client import Body, EngineBusy, EngineUnavailable, Item
+from serve.engine_client import PLACES_TAKEN, Body, EngineBusy, EngineUnavailable, Item
 from serve.errors import ApiError
 from serve.guarded import Deadlines, Guarded
 from tests.fakes import FakeEngine, FakeFollower
@@ -66,13 +66,16 @@ async def test_who_asks_for_a_name_gets_it_or_an_error(client: httpx.AsyncClient
     assert (await client.post(CHAT, json=ASK | {"model": "teacher"})).status_code == 502
 
 
-@pytest.mark.parametrize("changes", [upstream(lambda _: httpx.Response(400))])
-async def test_a_request_that_was_wrong_is_asked_of_nobody_else(
-    client: httpx.AsyncClient, engine: FakeEngine, changes: Any
+@pytest.mark.parametrize("changes", [upstream(lambda _: httpx.Response(400)), upstream(lambda _: httpx.Response(422))])
+@pytest.mark.parametrize("wish", ["teacher", "auto"])
+async def test_what_the_teacher_does_not_take_the_champion_answers_where_nobody_asked_for_the_teacher(
+    client: httpx.AsyncClient, wish: str, changes: Any
 ) -> None:
-    await client.post("/mlops/settings", json={"answer_with": "teacher"})
+    await client.post("/mlops/settings", json={"answer_with": wish})
+    answer = await client.post(CHAT, json=ASK)
 
-    assert ((await client.post(CHAT, json=ASK)).status_code, engine.asked) == (400, [])
+    assert (answer.status_code, answer.headers["x-whetstone-tier"]) == (200, "fallback")
+    assert (await client.post(CHAT, json=ASK | {"model": "teacher"})).status_code == 400
 
 
 async def test_after_five_failures_the_engine_is_left_alone(client: httpx.AsyncClient, engine: FakeEngine) -> None:
@@ -166,6 +169,8 @@ SCENES = {
     "says an error as an event": ([HEAD, 'data: {"error": {}}'], True, "OPEN"),
     "answers 500": ([{"status": 500, "json": {}}], False, "OPEN"),
     "answers 404": ([{"status": 404, "json": {}}], False, "CLOSED"),
+    "has no place for the adapter": ([{"status": 503, "json": {"error": {"code": PLACES_TAKEN}}}], False, "CLOSED"),
+    "cannot serve the adapter": ([{"status": 503, "json": {"error": {"code": "adapter_not_served"}}}], False, "OPEN"),
     "is full": ([EngineBusy("full")], False, "CLOSED"),
     "refuses the request": ([ApiError(400, "no")], False, "CLOSED"),
     "is dead": ([EngineUnavailable("dead")], False, "OPEN"),

@@ -67,7 +67,16 @@ async def test_without_keys_this_machine_gets_in(client: httpx.AsyncClient, name
 
 
 @pytest.mark.parametrize(
-    "headers", [{"host": "evil.example"}, {"origin": "https://evil.example"}, {"origin": "null"}, {"host": "10.0.0.7"}]
+    "headers",
+    [
+        {"host": "evil.example"},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"host": "10.0.0.7"},
+        {"host": "["},
+        {"origin": "http://["},
+        {"origin": "//[::1"},
+    ],
 )
 async def test_without_keys_a_page_from_elsewhere_does_not(client: httpx.AsyncClient, headers: dict[str, str]) -> None:
     answer = await client.request("DELETE", "/mlops/conversations", headers=headers)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import uvicorn
 
 _BACKLOG = 2048
+_MOST_CONNECTIONS = 4096
 _KEEP_ALIVE_SECONDS = 90
 
 
@@ -51,9 +52,11 @@ class Listener:
 def _config(app: ASGIApp, seconds: float) -> "uvicorn.Config":
     import uvicorn
 
+    from serve.bounded_head import BoundedHead
+
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=BoundedHead,
         ws="none",
         lifespan="off",
         access_log=False,
@@ -63,6 +66,7 @@ def _config(app: ASGIApp, seconds: float) -> "uvicorn.Config":
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=max(1, round(seconds)),
         backlog=_BACKLOG,
+        limit_concurrency=_MOST_CONNECTIONS,
     )
 
 

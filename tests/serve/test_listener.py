@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from bench.free_ports import free_ports
+from serve import bounded_head
 from serve.listener import Listener
 from tests.fakes import FakeEngine
 
@@ -59,6 +61,71 @@ async def test_a_client_that_hangs_up_frees_its_place_within_a_second(
     metrics = (await over_http.get("/metrics")).text
     assert "whetstone_chats_running 0.0" in metrics
     assert 'route="/v1/chat/completions",status="500"' not in metrics
+
+
+async def told(listener: Listener, *sent: bytes) -> bytes:
+    """What it says until it closes; a whole request is answered before the next bytes are sent."""
+
+    def talk() -> bytes:
+        said = b""
+        with socket.create_connection(("127.0.0.1", listener.port), timeout=5) as asking:
+            with suppress(ConnectionError):
+                for place, each in enumerate(sent):
+                    asking.sendall(each)
+                    while each.endswith(b"\r\n\r\n") and place + 1 < len(sent) and not said.endswith(b"}"):
+                        said += asking.recv(65536)
+            with suppress(ConnectionError):
+                while piece := asking.recv(65536):
+                    said += piece
+        return said
+
+    return await asyncio.to_thread(talk)
+
+
+MUCH = bounded_head.MOST_BYTES + 1
+OPENING = b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+HEADS = {
+    "one long header": (OPENING, b"x: ", b"a" * MUCH),
+    "a long path": (b"GET /", b"a" * MUCH),
+    "many headers": (OPENING, b"x: aaaaaaaaaaaaaaaa\r\n" * (MUCH // 20)),
+    "a whole head at once": (OPENING + b"x: " + b"a" * MUCH + b"\r\n\r\n",),
+    "the second of a connection": (OPENING + b"\r\n", OPENING, b"x: ", b"a" * MUCH),
+}
+
+
+@pytest.mark.parametrize("sent", HEADS.values(), ids=HEADS)
+async def test_a_head_that_does_not_end_is_refused_and_the_connection_closed(
+    over_http: httpx.AsyncClient, listener: Listener, sent: tuple[bytes, ...]
+) -> None:
+    said = await told(listener, *sent)
+    assert b"HTTP/1.1 431 " in said
+    assert b'"code": "headers_too_large"' in said
+
+
+async def test_a_large_body_and_headers_below_the_bound_are_answered(over_http: httpx.AsyncClient) -> None:
+    ask = {**ASK, "messages": [{"role": "user", "content": "a" * 300_000}]}
+    headers = {f"x-{number}": "a" * 8000 for number in range(7)}
+    answers = [await over_http.post(CHAT, json=ask, headers=headers) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+
+
+@pytest.mark.parametrize(
+    "sent", [(), (b"GET /health HT",), (OPENING + b"\r\n", b"\r\n")], ids=["nothing", "half a head", "a blank line"]
+)
+async def test_a_connection_that_does_not_come_to_its_point_is_closed(
+    over_http: httpx.AsyncClient, listener: Listener, monkeypatch: pytest.MonkeyPatch, sent: tuple[bytes, ...]
+) -> None:
+    monkeypatch.setattr(bounded_head, "SECONDS", 0.1)
+    assert b"400" not in await told(listener, *sent)
+
+
+async def test_an_answer_that_takes_longer_than_a_head_may_is_whole(
+    over_http: httpx.AsyncClient, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded_head, "SECONDS", 0.1)
+    engine.pause_after = 1
+    asyncio.get_running_loop().call_later(0.3, engine.go_on.set)
+    assert (await over_http.post(CHAT, json={**ASK, "stream": True})).text.endswith("data: [DONE]\n\n")
 
 
 async def test_at_its_end_it_answers_what_is_begun_and_takes_nothing_new(

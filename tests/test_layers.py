@@ -20,7 +20,7 @@ FLOORS: dict[str, tuple[set[str], set[str] | None]] = {
     "assets": ({"core", "resources", "wrappers"}, {"dagster"}),
     "serve": (
         {"core", "resources", "wrappers"},
-        {"ray", "fastapi", "starlette", "prometheus_client", "httpx", "python_multipart"},
+        {"ray", "fastapi", "starlette", "uvicorn", "prometheus_client", "httpx", "python_multipart"},
     ),
     "sensors": ({"core", "resources", "wrappers", "assets"}, {"dagster"}),
     "definitions.py": ({"core", "resources", "wrappers", "assets", "sensors"}, None),

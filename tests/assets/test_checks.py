@@ -66,7 +66,7 @@ def test_every_question_of_the_gate_is_a_check_and_warns_at_most() -> None:
     }
     assert {GATE_CHECKS[name] for name in not_asked} == {
         "held_out_non_inferiority", "golden_loss_vs_champion", "golden_non_inferiority", "golden_overlap",
-        "judge_preference", "judge_non_inferiority",
+        "judge_preference", "judge_non_inferiority", "can_be_swapped_in",
     }  # fmt: skip
     assert checks["better_than_what_serves_now"].passed is False
     assert {check.severity.value for check in checks.values()} == {"WARN"}

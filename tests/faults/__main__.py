@@ -106,6 +106,7 @@ class Lanes:
         is_used_up = False
         try:
             lane.start()
+            self._progress.add(player.catch_up())
             if not lane.tables().versions:
                 player.play([])  # a champion first, so that every point can be reached
             is_used_up = self._play_versions(lane, player, self.queues[database])

@@ -11,10 +11,12 @@ from dataclasses import asdict, dataclass, field
 from resources.settings import ROOT
 from tests.e2e.checker import FINISHED
 from tests.faults.actions import Undo, act
-from tests.faults.catalogue import Fault
-from tests.faults.lane import Lane, Stuck
+from tests.faults.catalogue import NAMED, Fault
+from tests.faults.lane import ENDING, Lane, Stuck
 
 CLAIM_SECONDS, DECIDE_SECONDS, SETTLE_SECONDS = 120.0, 300.0, 45.0
+# what goes on until the version is decided, or is set right only then
+FOLLOWED = ("wake_later", "second_daemon", "mlflow_away", "random_kills", "lock_store")
 SENDERS = ("capture_transaction.after", "capture.after")
 
 
@@ -39,7 +41,6 @@ class Outcome:
 
 @dataclass
 class _Struck:
-    fault: Fault
     outcome: Outcome
     at: float
     undo: Undo
@@ -58,7 +59,6 @@ class Player:
     def play(self, faults: Sequence[Fault]) -> list[Outcome]:
         """A version with these faults; returns those of the version before, done by now. Stuck says what hangs."""
         lane, outcomes = self._lane, [Outcome(fault.name, self._database) for fault in faults]
-        lane.until(self._nothing_at_work, "what was left to be decided", DECIDE_SECONDS)
         n = max(lane.tables().versions, default=0) + 1
         before, self._waiting = self._waiting, outcomes
         for path in lane.faults.glob("*.go"):
@@ -70,13 +70,37 @@ class Player:
             self._until_decided(n, list(zip(faults, outcomes, strict=True)))
         except Exception as error:
             self._waiting = [*before, *outcomes]
+            if ENDING.is_set():
+                self._keep([*before, *(one for one in outcomes if self._needs_no_undo(one))])
+                raise
             for outcome in self._waiting:
                 outcome.found.append(f"{type(error).__name__}: {str(error).splitlines()[0]}")
             raise
         for outcome in before:
             outcome.went_on = True
-        self._note.write_text(json.dumps([asdict(one) for one in outcomes]), encoding="utf-8")
+        self._keep(outcomes)
         return before
+
+    def catch_up(self) -> list[Outcome]:
+        """What was left when the harness was ended: decided by now without a hand, it is done like all others."""
+        lane = self._lane
+        lane.until(self._nothing_at_work, "what was left to be decided", DECIDE_SECONDS)
+        newest = max(lane.tables().versions, default=0)
+        broken_off = [_Struck(one, 0.0, _nothing) for one in self._waiting if not one.decided]
+        self._settled(newest, broken_off)
+        done = [one for one in self._waiting if one.version < newest]
+        for outcome in done:
+            outcome.went_on = True
+        self._waiting = [one for one in self._waiting if one.version == newest]
+        self._keep(self._waiting)
+        return done
+
+    def _keep(self, outcomes: Sequence[Outcome]) -> None:
+        self._note.write_text(json.dumps([asdict(one) for one in outcomes]), encoding="utf-8")
+
+    def _needs_no_undo(self, outcome: Outcome) -> bool:
+        """Struck, and nothing was to follow that did not any more."""
+        return outcome.struck and next(one for one in NAMED if one.name == outcome.fault).then not in FOLLOWED
 
     def rest(self) -> list[Outcome]:
         """One more version that nothing strikes: what was struck last is done then."""
@@ -142,7 +166,7 @@ class Player:
             looked = self._lane.judge(at_rest=False, mlflow="mlflow" not in fault.then)
             outcome.found += looked.faults
             outcome.facts += looked.counts["facts checked"]
-            found.append(_Struck(fault, outcome, time.monotonic(), undo))
+            found.append(_Struck(outcome, time.monotonic(), undo))
         self._seen = len(fired)
         return found
 
@@ -157,7 +181,7 @@ class Player:
             looked = lane.judge(at_rest=True)
         for one in struck:
             one.outcome.decided = str(state)
-            one.outcome.seconds = decided_at - one.at
+            one.outcome.seconds = decided_at - one.at if one.at else 0.0
             one.outcome.facts += looked.counts["facts checked"]
             one.outcome.found += looked.faults
             if state not in ("promoted", "rejected"):

@@ -78,6 +78,18 @@ def test_without_the_harness_nothing_is_put_around_anything(tmp_path: Path) -> N
     assert python(code).stdout.split() == ["False", "posix"]
 
 
+def test_a_clock_that_is_set_back_is_so_for_dagster_and_for_us_and_for_no_deadline(tmp_path: Path) -> None:
+    (tmp_path / "clock").write_text("3600", encoding="ascii")
+    code = """
+import time
+from dagster import _time
+from resources.tables import utc_now
+print(*(round((time.time() - found) / 60) for found in (_time.get_current_timestamp(), utc_now().timestamp())))
+print(round((time.time() - _time.get_current_datetime().timestamp()) / 60), round(time.time() - time.clock_gettime(0)))
+"""
+    assert python(code, WHETSTONE_FAULTS=str(tmp_path)).stdout.split() == ["60", "60", "60", "0"]
+
+
 def test_each_fault_is_played_once_and_no_version_is_struck_twice_at_one_point() -> None:
     for seed in range(20):
         found = groups(NAMED, seed)

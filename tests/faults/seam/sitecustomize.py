@@ -134,7 +134,10 @@ def behind() -> float:
 
 
 def _clock(module):
-    """The module's wall clock, set back; a steady clock is not moved, as in a machine."""
+    """The module's wall clock, set back; a steady clock is not moved, as in a machine.
+
+    Not `time.time` for all: gRPC would reckon its deadlines from it, and hold them against a clock that was not set.
+    """
     from datetime import datetime, timedelta
 
     class Late(datetime):
@@ -143,6 +146,8 @@ def _clock(module):
             return datetime.now(tz) - timedelta(seconds=behind())
 
     module.datetime = Late
+    if hasattr(module, "_mockable_get_current_timestamp"):
+        module._mockable_get_current_timestamp = lambda: time.time() - behind()
 
 
 class _Loader(importlib.abc.Loader):
@@ -197,5 +202,3 @@ def _shown_as(target: object) -> str | None:
 if "WHETSTONE_FAULTS" in os.environ:
     sys.meta_path.insert(0, _Finder())
     _renames()
-    _steady = time.time
-    time.time = lambda: _steady() - behind()

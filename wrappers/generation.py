@@ -2,68 +2,40 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from wrappers.lora_model import autocast
-from wrappers.row_workers import RowWorkers, usable_cores
+from wrappers.row_workers import RowWorkers
 
 if TYPE_CHECKING:
     import torch
 
-# Rows decoded side by side: products grow quicker with them, and the keys and values of all are kept.
-ROWS_ON_CPU = 56
+# Rows decoded side by side; more gain nothing on two cores, and on a GPU memory allows far more.
+ROWS_ON_CPU = 48
 ROWS_ON_GPU = 256
-# below so many a batch is not worth a core of its own
-_FEWEST = 8
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """`stop` ids end an answer and are kept in it; `pad` fills short prompts on their left.
+    """`stop` ids end an answer and are kept in it; `pad` fills short prompts on their left."""
 
-    `max_new_tokens` is one limit for all prompts, or one for each.
-    """
-
-    max_new_tokens: int | Sequence[int]
+    max_new_tokens: int
     stop: frozenset[int]
     pad: int
-
-    def limits(self, prompts: int) -> list[int]:
-        """The limit of each prompt."""
-        most = self.max_new_tokens
-        return [most] * prompts if isinstance(most, int) else list(most)
 
 
 def greedy(model: Any, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[list[int]]:
     """The most likely continuation of each prompt, in their order; the same in every batch to within rounding."""
     device = next(model.parameters()).device
     rows = ROWS_ON_CPU if device.type == "cpu" else ROWS_ON_GPU
-    limits = decoding.limits(len(prompts))
-    # longest first: what begins last should not take longest
-    order = sorted(range(len(prompts)), key=lambda at: (-len(prompts[at]), at))
-    batches = _split(order, rows, usable_cores() if device.type == "cpu" else 1)
-
-    def answered(batch: Sequence[int]) -> list[list[int]]:
-        return _batch(model, [prompts[at] for at in batch], [limits[at] for at in batch], decoding, device)
-
+    order = sorted(range(len(prompts)), key=lambda at: (len(prompts[at]), at))
+    batches = [order[start : start + rows] for start in range(0, len(order), rows)]
     with RowWorkers(len(batches), device.type) as workers:
-        found = workers.map(answered, batches)
+        found = workers.map(lambda batch: _batch(model, [prompts[at] for at in batch], decoding, device), batches)
     by_place = {
         at: answer for batch, some in zip(batches, found, strict=True) for at, answer in zip(batch, some, strict=True)
     }
     return [by_place[at] for at in range(len(prompts))]
-
-
-def _split(order: Sequence[int], rows: int, cores: int) -> list[Sequence[int]]:
-    """Batches of nearly one size, at most `rows` each, and where they are worth it as many as keep every core busy."""
-    if not order:
-        return []
-    worth = max(1, min(cores, len(order) // _FEWEST))
-    count = -(-len(order) // rows)
-    count = worth if count <= worth else -(-count // worth) * worth
-    edges = [round(at * len(order) / count) for at in range(count + 1)]
-    return [order[start:end] for start, end in pairwise(edges)]
 
 
 def _shared(prompts: Sequence[Sequence[int]]) -> int:
@@ -72,13 +44,7 @@ def _shared(prompts: Sequence[Sequence[int]]) -> int:
     return next((at for at in range(most) if len({prompt[at] for prompt in prompts}) > 1), max(0, most))
 
 
-def _batch(
-    model: Any,
-    prompts: Sequence[Sequence[int]],
-    limits: Sequence[int],
-    decoding: Decoding,
-    device: "torch.device",
-) -> list[list[int]]:
+def _batch(model: Any, prompts: Sequence[Sequence[int]], decoding: Decoding, device: "torch.device") -> list[list[int]]:
     import torch
     from transformers import DynamicCache
 
@@ -97,7 +63,7 @@ def _batch(
     answers: list[list[int]] = [[] for _ in prompts]
     alive = list(range(len(prompts)))
     with torch.inference_mode(), autocast(model):
-        for _ in range(max(limits)):
+        for _ in range(decoding.max_new_tokens):
             # an index, as a slice is not contiguous: the head would be copied once a row
             last = torch.tensor([ids.shape[1] - 1], device=device)
             logits = model(
@@ -107,10 +73,7 @@ def _batch(
             chosen = logits.argmax(-1)
             for row, token in zip(alive, chosen.tolist(), strict=True):
                 answers[row].append(token)
-            going = [
-                at for at, row in enumerate(alive)
-                if answers[row][-1] not in decoding.stop and len(answers[row]) < limits[row]
-            ]  # fmt: skip
+            going = [at for at, row in enumerate(alive) if answers[row][-1] not in decoding.stop]
             if not going:
                 break
             if len(going) < len(alive):

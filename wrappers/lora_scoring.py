@@ -12,7 +12,7 @@ from core.rendering import Rendered
 from wrappers.generation import Decoding, greedy
 from wrappers.lora_model import CONFIG, load_adapter, load_base, token_losses
 from wrappers.loss_cache import LossCache
-from wrappers.packing import collate, common_prefix, pack
+from wrappers.packing import collate, pack
 from wrappers.row_workers import RowWorkers
 
 if TYPE_CHECKING:
@@ -29,18 +29,14 @@ def mean_losses(model: Any, conversations: Sequence[Rendered], row_tokens: int) 
     device = next(model.parameters()).device
 
     def of_row(row: tuple[int, ...]) -> list[float]:
-        chosen = [conversations[index] for index in row]
-        batch = collate(chosen, device, common_prefix(chosen) if shares else 0)
+        batch = collate([conversations[index] for index in row], device)
         if not batch.targets.numel():
             return [math.nan] * len(row)
         with torch.inference_mode():
             losses = token_losses(model, batch).double()
         return [float(losses[batch.owners == owner].mean()) for owner in range(len(row))]
 
-    # what all begin with is computed once a row; the kernel of a GPU knows no such rows
-    shares = device.type == "cpu"
-    prefix = common_prefix(conversations) if shares else 0
-    rows = pack([len(conversation.input_ids) - prefix for conversation in conversations], max(1, row_tokens - prefix))
+    rows = pack([len(conversation.input_ids) for conversation in conversations], row_tokens)
     with RowWorkers(len(rows), device.type) as workers:
         means = workers.map(of_row, rows)
     by_index = dict(zip(chain(*rows), chain(*means), strict=True))
@@ -88,12 +84,12 @@ class AdapterScorer:
 
         if self._cache is None or not prompts:
             return measured()
-        return self._cache.answers(self._adapters.get(name), decoding.limits(len(prompts)), prompts, measured)
+        return self._cache.answers(self._adapters.get(name), decoding.max_new_tokens, prompts, measured)
 
     def seconds_a_token(
         self, names: Sequence[str], prompt: Sequence[int], rounds: int, steps: int
     ) -> dict[str, list[float]]:
-        """Time of one of the first tokens, by adapter, measured in turn so that a busy machine slows all.
+        """Time of one token after a short prompt, by adapter, measured in turn so that a busy machine slows all.
 
         On a CPU it is the time this process computed: others would be measured too.
         """

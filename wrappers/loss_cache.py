@@ -30,17 +30,17 @@ class LossCache:
     ) -> list[float]:
         """The losses of `rendered` in rows of `rows` tokens under this adapter (None: the base)."""
         texts = [[list(conversation.input_ids), list(conversation.labels)] for conversation in rendered]
-        return self._kept(self._key(adapter, rows, ["losses", *texts]), len(rendered), float, measure)
+        return self._kept(self._key(adapter, rows, texts), len(rendered), float, measure)
 
     def answers(
         self,
         adapter: Path | None,
-        most_tokens: Sequence[int],
+        most_tokens: int,
         prompts: Sequence[Sequence[int]],
         measure: Callable[[], list[str]],
     ) -> list[str]:
-        """The greedy answers to `prompts`, each of at most so many tokens, under this adapter (None: the base)."""
-        key = self._key(adapter, 0, ["answers", list(most_tokens), *map(list, prompts)])
+        """The greedy answers of at most that many tokens to `prompts` under this adapter (None: the base)."""
+        key = self._key(adapter, most_tokens, ["answers", *map(list, prompts)])
         return self._kept(key, len(prompts), str, measure)
 
     def _kept(self, key: str, count: int, kind: type[Kind], measure: Callable[[], list[Kind]]) -> list[Kind]:

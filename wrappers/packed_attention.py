@@ -2,8 +2,8 @@
 
 Conversations of like length are laid side by side and multiplied as one batch: the work grows with the squares of their
 lengths instead of the square of the row, and on a CPU batched products are several times quicker than its flash kernel.
-On CUDA the variable-length flash kernel does the same. Registered with transformers under `PACKED`. A call that brings
-no layout (generation) is one batched product too, on a CPU, and SDPA elsewhere.
+On CUDA the variable-length flash kernel does the same. Registered with transformers under `PACKED`; a call that brings
+no layout (generation) is answered by SDPA.
 """
 
 from collections.abc import Sequence
@@ -34,33 +34,21 @@ class Block:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the conversations of a row lie: `bounds` are their cumulative lengths, as the flash kernel wants them.
-
-    With a `prefix`, the first so many tokens of the row are the first block, and what all others begin with.
-    """
+    """Where the conversations of a row lie: `bounds` are their cumulative lengths, as the flash kernel wants them."""
 
     blocks: tuple[Block, ...]
     bounds: "torch.Tensor"
     longest: int
-    prefix: int = 0
 
 
-def lay_out(lengths: Sequence[int], device: "torch.device | str" = "cpu", prefix: int = 0) -> Layout:
-    """The layout of conversations of `lengths` tokens, one after another in a row, behind a prefix that all see.
-
-    A prefix is for a CPU, and for what is not trained.
-    """
+def lay_out(lengths: Sequence[int], device: "torch.device | str" = "cpu") -> Layout:
+    """The layout of conversations of `lengths` tokens, one after another in a row."""
     import torch
 
-    every = [prefix, *lengths] if prefix else list(lengths)
-    bounds = torch.tensor([0, *every], dtype=torch.int32).cumsum(0, dtype=torch.int32)
+    bounds = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32)
     starts = bounds[:-1].tolist()
-    if str(device).startswith("cuda"):
-        return Layout((), bounds.to(device), max(every))
-    first = 1 if prefix else 0
-    groups = [[0]] if prefix else []
-    groups += [[first + at for at in some] for some in _alike(lengths)]
-    return Layout(tuple(_block(some, every, starts) for some in groups), bounds.to(device), max(every), prefix)
+    blocks = [] if str(device).startswith("cuda") else [_block(some, lengths, starts) for some in _alike(lengths)]
+    return Layout(tuple(blocks), bounds.to(device), max(lengths))
 
 
 def register() -> None:
@@ -83,57 +71,16 @@ def packed_attention(
     **others: Any,
 ) -> "tuple[torch.Tensor, None]":
     """What transformers calls an attention interface: [1, heads, tokens, size] in, [1, tokens, heads, size] out."""
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if layout is None:
-        limits = None if query.is_cuda or others.get("dropout") else _limits(query, key, attention_mask)
-        if limits is not None:
-            return _grouped(query, key, value, limits, scale), None
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
         answer, _ = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **others)
         return answer, None
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     # rotary embeddings of a base in fp32 leave query and key there, whatever autocast made of the rest
     q, k, v = (states[0].transpose(0, 1).to(value.dtype) for states in (query, key, value))
-    if query.is_cuda:
-        return _flash(q, k, v, layout, scale)[None], None
-    answer = _sharing if layout.prefix else _function().apply
-    return answer(q, k, v, layout, scale)[None], None
-
-
-def _limits(query: "torch.Tensor", key: "torch.Tensor", mask: "torch.Tensor | None") -> "torch.Tensor | None":
-    """What is added to the scores, [1 or rows·key heads, group·asked, seen]; None where SDPA knows better.
-
-    A place that sees nothing, as padding on the left, gets finite scores: it must not spoil what is computed beside it.
-    """
-    import torch
-
-    many, heads, asked, _ = query.shape
-    group, seen = heads // key.shape[1], key.shape[2]
-    if mask is None:
-        if asked == 1:
-            return query.new_zeros(1, 1, 1)
-        return _future(asked, group, query.dtype) if asked == seen else None
-    if mask.dtype != torch.bool or mask.shape[1] != 1:
-        return None
-    added = query.new_zeros(mask.shape).masked_fill_(~mask, torch.finfo(torch.bfloat16).min)
-    wide = added[:, :, None].expand(many, key.shape[1], group, asked, seen)
-    return wide.reshape(many * key.shape[1], group * asked, seen)
-
-
-def _grouped(
-    query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor", limits: "torch.Tensor", scale: float
-) -> "torch.Tensor":
-    """softmax(scale·QKᵀ + limits)V with the query heads of one key head in one matrix: no copy of keys a head.
-
-    [rows, heads, asked, size] in, [rows, asked, heads, size] out.
-    """
-    import torch
-
-    many, heads, asked, size = query.shape
-    with torch.autocast(query.device.type, enabled=False):
-        q, k, v = (states.reshape(many * key.shape[1], -1, size).to(value.dtype) for states in (query, key, value))
-        chances = torch.baddbmm(limits.to(q.dtype), q, k.mT, alpha=scale).softmax(-1)
-        return torch.bmm(chances, v).view(many, heads, asked, size).transpose(1, 2).contiguous()
+    answer = _flash(q, k, v, layout, scale) if query.is_cuda else _function().apply(q, k, v, layout, scale)
+    return answer[None], None
 
 
 def _flash(
@@ -153,34 +100,6 @@ def _flash(
         window_size=(-1, 0),
         enable_gqa=query.shape[1] != key.shape[1],
     )
-
-
-def _sharing(
-    query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor", layout: Layout, scale: float
-) -> "torch.Tensor":
-    """softmax(scale·QKᵀ)V a conversation, each of which sees the prefix too; nothing is kept for gradients."""
-    import torch
-
-    answers, heads = torch.empty_like(query, memory_format=torch.contiguous_format), key.shape[1]
-    with torch.autocast(query.device.type, enabled=False):
-        for at, block in enumerate(layout.blocks):
-            q, k, v = (_padded(states, block, heads) for states in (query, key, value))
-            limits = _future(block.length, q.shape[1] // block.length, q.dtype)
-            if at:
-                k, v = (_behind(states[: layout.prefix], own) for states, own in ((key, k), (value, v)))
-                limits = torch.cat([limits.new_zeros(1, limits.shape[1], layout.prefix), limits], dim=2)
-            chances = torch.baddbmm(limits, q, k.mT, alpha=scale).softmax(-1)
-            answers[block.tokens] = _unpadded(torch.bmm(chances, v), block, query.shape[1])
-    return answers
-
-
-def _behind(first: "torch.Tensor", own: "torch.Tensor") -> "torch.Tensor":
-    """[prefix, heads, size] before each of [heads·conversations, length, size]."""
-    import torch
-
-    prefix, heads, size = first.shape
-    wide = first.transpose(0, 1)[:, None].expand(heads, len(own) // heads, prefix, size)
-    return torch.cat([wide.reshape(len(own), prefix, size), own], dim=1)
 
 
 @cache

@@ -47,45 +47,27 @@ class Batch:
         return int(self.input_ids.numel())
 
 
-def common_prefix(conversations: Sequence[Rendered]) -> int:
-    """Tokens that all begin with, such as a system message, up to the one that predicts a first label."""
-    if len(conversations) < 2:
-        return 0
-    most = min(_before_labels(conversation) for conversation in conversations)
-    first, *others = (conversation.input_ids for conversation in conversations)
-    return next((at for at in range(most) if any(other[at] != first[at] for other in others)), most)
-
-
-def _before_labels(conversation: Rendered) -> int:
-    """What of a conversation may be shared: the token before its first label, and one at least, stay its own."""
-    labelled = (at for at in range(1, len(conversation.labels)) if conversation.labels[at] != IGNORED)
-    return max(0, next(labelled, len(conversation.input_ids)) - 1)
-
-
-def collate(conversations: Sequence[Rendered], device: "torch.device | str" = "cpu", prefix: int = 0) -> Batch:
-    """Lay the conversations one after another; positions restart at each, and none sees another.
-
-    With a `prefix`, of at most `common_prefix`, its tokens are laid once, and seen by all.
-    """
+def collate(conversations: Sequence[Rendered], device: "torch.device | str" = "cpu") -> Batch:
+    """Lay the conversations one after another; positions restart at each, and none sees another."""
     import torch
 
-    input_ids: list[int] = list(conversations[0].input_ids[:prefix])
-    position_ids: list[int] = list(range(prefix))
+    input_ids: list[int] = []
+    position_ids: list[int] = []
     positions: list[int] = []
     targets: list[int] = []
     owners: list[int] = []
     for document, conversation in enumerate(conversations):
-        start, length = len(input_ids) - prefix, len(conversation.input_ids)
+        start, length = len(input_ids), len(conversation.input_ids)
         labelled = [at for at in range(1, length) if conversation.labels[at] != IGNORED]
         positions += [start + at - 1 for at in labelled]
         targets += [conversation.labels[at] for at in labelled]
         owners += [document] * len(labelled)
-        input_ids += conversation.input_ids[prefix:]
-        position_ids += range(prefix, length)
+        input_ids += conversation.input_ids
+        position_ids += range(length)
     return Batch(
         input_ids=torch.tensor([input_ids], device=device),
         position_ids=torch.tensor([position_ids], device=device),
-        layout=lay_out([len(conversation.input_ids) - prefix for conversation in conversations], device, prefix),
+        layout=lay_out([len(conversation.input_ids) for conversation in conversations], device),
         positions=torch.tensor(positions, dtype=torch.long, device=device),
         targets=torch.tensor(targets, dtype=torch.long, device=device),
         owners=torch.tensor(owners, dtype=torch.long, device=device),

@@ -48,8 +48,8 @@ class Asker:
     def models(self) -> tuple[str, ...]:
         return (BASE, CANDIDATE, CHAMPION) if self.with_champion else (BASE, CANDIDATE)
 
-    def answers(self, messages: Sequence[Sequence[Message]], most_tokens: int | Sequence[int]) -> dict[str, list[str]]:
-        """By model, the answer to each of these, of at most so many tokens."""
+    def answers(self, messages: Sequence[Sequence[Message]], most_tokens: int) -> dict[str, list[str]]:
+        """By model, the answer to each of these."""
         prompts = [prompt_ids(one, self.tokenizer) for one in messages]
         stop = stop_ids(self.tokenizer)
         decoding = Decoding(most_tokens, stop, min(stop))
@@ -102,8 +102,13 @@ class Probed:
 
 
 def ask(asker: Asker, probes: Sequence[Probe]) -> Probed:
-    """Every probe to every model, each answer as long as its check needs."""
-    said = asker.answers([probe.messages for probe in probes], [MOST_TOKENS[probe.kind] for probe in probes])
+    """Every probe to every model, in groups whose answers are of one length."""
+    said: dict[str, list[str]] = {name: [""] * len(probes) for name in asker.models}
+    for most in sorted(set(MOST_TOKENS.values())):
+        places = [at for at, probe in enumerate(probes) if MOST_TOKENS[probe.kind] == most]
+        for name, answers in asker.answers([probes[at].messages for at in places], most).items():
+            for at, answer in zip(places, answers, strict=True):
+                said[name][at] = answer
     return Probed(probes, said)
 
 

@@ -62,21 +62,3 @@ def test_the_prompt_is_what_the_engine_is_given(tiny_model: Path) -> None:
     text = tokenizer.decode(prompt_ids([Message(role="user", content="안녕")], tokenizer))
     assert text == "<|im_start|>user\n안녕<|im_end|>\n<|im_start|>assistant\n"
     assert tokenizer.decode(list(stop_ids(tokenizer))) == "<|im_end|>"
-
-
-def test_each_prompt_may_have_a_limit_of_its_own(model: Any, prompts: list[list[int]]) -> None:
-    limits = [1 + 2 * at for at in range(len(prompts))]
-    free = greedy(model, prompts, Decoding(20, frozenset({-1}), 0))
-    bounded = greedy(model, prompts, Decoding(limits, frozenset({-1}), 0))
-    assert bounded == [answer[:limit] for answer, limit in zip(free, limits, strict=True)]
-
-
-@pytest.mark.parametrize(("many", "rows", "cores", "sizes"), [
-    (208, 56, 2, [52, 52, 52, 52]), (24, 56, 2, [12, 12]), (9, 56, 2, [9]), (1, 56, 2, [1]), (120, 56, 2, [30] * 4),
-    (120, 56, 1, [40] * 3), (0, 56, 2, []),
-])  # fmt: skip
-def test_batches_are_of_one_size_and_keep_every_core_busy(many: int, rows: int, cores: int, sizes: list[int]) -> None:
-    order = list(range(many))
-    split = generation._split(order, rows, cores)
-    assert [len(batch) for batch in split] == sizes
-    assert [at for batch in split for at in batch] == order

@@ -4,13 +4,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.conversation import Message
 from core.recipe import Recipe
 from core.rendering import IGNORED, Rendered, render
 from tests.wrappers.tiny_model import short_conversations
 from wrappers.lora_model import attach, load_base, load_tokenizer, save_adapter, token_losses, trainable
 from wrappers.lora_scoring import BASE, AdapterScorer, mean_losses
-from wrappers.packing import collate, common_prefix
+from wrappers.packing import collate
 
 pytestmark = pytest.mark.slow  # trains a model of Transformers
 
@@ -70,17 +69,3 @@ def test_an_adapter_of_zeros_is_seen_as_unchanged(tiny_model: Path, tmp_path: Pa
     scorer = AdapterScorer(load_base(tiny_model), paths, 256)
     assert not scorer.changed("candidate")
     assert scorer.changed("champion")
-
-
-def test_what_conversations_share_changes_no_loss(tiny_model: Path) -> None:
-    tokenizer = load_tokenizer(tiny_model)
-    system = Message(role="system", content="You are a helpful assistant who answers in one short sentence.")
-    talks = [
-        render(one.model_copy(update={"messages": (system, *one.messages)}), tokenizer, 512)
-        for one in short_conversations(9)
-    ]
-    model = load_base(tiny_model, dtype="float32")
-    assert common_prefix(talks) >= 10
-    with torch.no_grad():
-        alone = [float(token_losses(model, collate([talk])).mean()) for talk in talks]
-    assert mean_losses(model, talks, 256) == pytest.approx(alone, abs=1e-5)

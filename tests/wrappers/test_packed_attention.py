@@ -94,34 +94,3 @@ def test_the_kernel_of_gpus_is_asked_in_its_own_words_for_what_the_cpu_computes(
     expected = _function().apply(query, key, value, layout, 0.3)
     found = _flash(query, key, value, lay_out(lengths), 0.3)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("asked", [1, 5])
-def test_without_a_layout_a_batch_attends_as_sdpa_does_behind_padding(asked: int) -> None:
-    """The products of generation: some rows see less, and what is padding spoils nothing beside it."""
-    generator = torch.Generator().manual_seed(7)
-    many, heads, kv, seen, size = 3, 6, 2, 9, 8
-    query = torch.randn(many, heads, asked, size, generator=generator)
-    key, value = (torch.randn(many, kv, seen, size, generator=generator) for _ in range(2))
-    past = seen - asked
-    mask = (torch.arange(seen)[None, :] <= torch.arange(asked)[:, None] + past).expand(many, 1, asked, seen).clone()
-    for row, padding in enumerate((0, 2, 4)):
-        mask[row, :, :, :padding] = False
-    ours, _ = packed_attention(torch.nn.Module(), query, key, value, mask)
-    theirs = torch.nn.functional.scaled_dot_product_attention(
-        query, key.repeat_interleave(heads // kv, 1), value.repeat_interleave(heads // kv, 1), attn_mask=mask
-    ).transpose(1, 2)
-    real = mask.any(-1)[:, 0]
-    assert ours.isfinite().all()
-    torch.testing.assert_close(ours[real], theirs[real], atol=1e-6, rtol=1e-5)
-
-
-def test_without_a_layout_and_a_mask_a_prompt_sees_only_what_came_before() -> None:
-    generator = torch.Generator().manual_seed(8)
-    query = torch.randn(1, 4, 6, 8, generator=generator)
-    key, value = (torch.randn(1, 2, 6, 8, generator=generator) for _ in range(2))
-    ours, _ = packed_attention(torch.nn.Module(), query, key, value, None)
-    theirs = torch.nn.functional.scaled_dot_product_attention(
-        query, key.repeat_interleave(2, 1), value.repeat_interleave(2, 1), is_causal=True
-    ).transpose(1, 2)
-    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)

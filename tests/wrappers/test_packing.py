@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.rendering import IGNORED, Rendered
-from wrappers.packing import collate, common_prefix, pack
+from wrappers.packing import collate, pack
 
 
 def rendered(length: int, labels: int, first: int = 1) -> Rendered:
@@ -38,24 +38,3 @@ def test_a_label_on_the_first_token_is_not_predicted_from_the_conversation_befor
     first = Rendered((1, 2), (IGNORED, 2))
     whole = Rendered((3, 4), (3, 4))
     assert collate([first, whole]).targets.tolist() == [2, 4]
-
-
-def test_what_all_begin_with_is_found_up_to_what_predicts_a_first_label() -> None:
-    shared = (1, 2, 3, 4)
-    some = [Rendered((*shared, 5, 6), (IGNORED,) * 5 + (6,)), Rendered((*shared, 7, 8), (IGNORED,) * 5 + (8,))]
-    assert common_prefix(some) == 4
-    early = Rendered((*shared, 9), (IGNORED, IGNORED, 3, 4, 9))
-    assert common_prefix([*some, early]) == 1, "the second token predicts its first label"
-    assert common_prefix(some[:1]) == 0
-    assert common_prefix([Rendered(shared, (IGNORED,) * 4)] * 2) == 3, "a token at least is each one's own"
-    assert common_prefix([*some, Rendered((9, 2), (IGNORED, 2))]) == 0
-
-
-def test_a_prefix_is_laid_once_and_labels_stay_where_they_are_predicted() -> None:
-    some = [Rendered((1, 2, 3, 4), (IGNORED, IGNORED, IGNORED, 4)), Rendered((1, 2, 5, 6, 7), (IGNORED,) * 3 + (6, 7))]
-    batch = collate(some, prefix=2)
-    assert batch.input_ids.tolist() == [[1, 2, 3, 4, 5, 6, 7]]
-    assert batch.position_ids.tolist() == [[0, 1, 2, 3, 2, 3, 4]]
-    assert batch.positions.tolist() == [2, 4, 5]
-    assert batch.targets.tolist() == [4, 6, 7]
-    assert batch.layout.prefix == 2

@@ -43,7 +43,7 @@ def claim_without_commit(store: Store) -> None:
     """Dies inside the transaction of the claim, by the hand of the test."""
 
     def work(connection: Connection) -> None:
-        claim_version(connection, "killed", None, LINEAGE, {}, 5)
+        claim_version(connection, "killed", None, LINEAGE, LiveSettings().model_dump(mode="json"), 5)
         say("inside")
         time.sleep(60)
 

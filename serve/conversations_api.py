@@ -20,6 +20,7 @@ from serve.error_docs import STORED, errors
 from serve.errors import ApiError
 from serve.importing import CHUNK, Import, Tally, read
 from serve.limits import Gate, IngressLimits
+from serve.pages import page_shape
 from serve.schema import ConversationsQuery, DeleteQuery
 from serve.store_door import StoreDoor
 
@@ -43,8 +44,7 @@ def conversation_routes(
         number, size = query.as_page()
         filters = query.model_dump(include={"user_id", "session_id", "source", "eligible", "version"})
         page = await door.ask(lambda store: store.conversations.page(number, size, **filters))
-        items = [figures.conversation_row(stored) for stored in page.items]
-        return {"items": items, "page": page.page, "page_size": page.page_size, "total": page.total}
+        return page_shape(page, figures.conversation_row)
 
     @routes.post("", openapi_extra=_IMPORT_BODY, responses=errors(400, 408, 413, 415))
     async def import_conversations(request: Request) -> JSONResponse:

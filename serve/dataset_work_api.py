@@ -28,6 +28,7 @@ from serve.datasets_api import PREFIX, number
 from serve.error_docs import GUARDED, errors
 from serve.errors import ApiError
 from serve.limits import IngressLimits
+from serve.pages import page_shape
 from serve.store_door import StoreDoor
 
 _SHOWN_FINDINGS = 200
@@ -104,8 +105,7 @@ def dataset_work_routes(work: Work) -> APIRouter:
         page = await work.door.ask(
             lambda store: store.uploads.findings(log.id, *size, rule=query.rule, severity=query.severity)
         )
-        shown = [_finding(one) for one in page.items]
-        return {"items": shown, "page": page.page, "page_size": page.page_size, "total": page.total, "log": _log(log)}
+        return {**page_shape(page, _finding), "log": _log(log)}
 
     @routes.post("/preprocess")
     async def preprocess(id: int, query: Annotated[PreprocessQuery, Query()]) -> Response:

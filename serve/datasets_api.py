@@ -19,6 +19,7 @@ from serve.dataset_schema import EXTENSIONS, DatasetPatch, DatasetsQuery, Upload
 from serve.error_docs import GUARDED, errors
 from serve.errors import ApiError
 from serve.limits import Gate, IngressLimits
+from serve.pages import page_shape
 from serve.store_door import StoreDoor
 from serve.uploading import FILE_PART, receive
 
@@ -62,8 +63,7 @@ def dataset_routes(door: StoreDoor, limits: IngressLimits, files: UploadFiles, j
                 at, size, status=query.status, search=query.search, tags=tags, kind=query.kind
             )
         )
-        items = [dataset_row(found) for found in page.items]
-        return {"items": items, "page": page.page, "page_size": page.page_size, "total": page.total}
+        return page_shape(page, dataset_row)
 
     @routes.get("/{id}")
     async def dataset(id: int) -> dict[str, Any]:

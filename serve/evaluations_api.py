@@ -17,6 +17,7 @@ from serve.limits import IngressLimits
 from serve.model_schema import EvaluateBody, ModelPath
 from serve.model_shapes import evaluation_row
 from serve.models_api import PREFIX, number
+from serve.pages import page_shape
 from serve.schema import Paged
 from serve.store_door import StoreDoor
 
@@ -52,8 +53,7 @@ def evaluation_routes(door: StoreDoor, limits: IngressLimits, state_dir: Path) -
         """What was evaluated again, newest first."""
         page_number, size = query.as_page()
         page = await door.ask(lambda store: store.evaluations.of_model(number(id), page_number, size))
-        items = [evaluation_row(found) for found in page.items]
-        return {"items": items, "page": page.page, "page_size": page.page_size, "total": page.total}
+        return page_shape(page, evaluation_row)
 
     @routes.get("/{id}/evaluations/{evaluation}")
     async def evaluation(id: ModelPath, evaluation: int) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from serve.experiment_schema import (
 )
 from serve.experiment_shapes import experiment_row, log_row
 from serve.limits import IngressLimits
+from serve.pages import page_shape
 from serve.single_flight import SingleFlight
 from serve.store_door import StoreDoor
 
@@ -68,8 +69,7 @@ def _add_making(routes: APIRouter, door: StoreDoor, limits: IngressLimits, on_ha
         page = await door.ask(
             lambda store: store.experiments.page(number, size, status=query.status, search=query.search)
         )
-        items = [experiment_row(found) for found in page.items]
-        return {"items": items, "page": page.page, "page_size": page.page_size, "total": page.total}
+        return page_shape(page, experiment_row)
 
     @routes.get("/{id}")
     async def experiment(id: int) -> dict[str, Any]:
@@ -108,8 +108,7 @@ def _add_serving(routes: APIRouter, door: StoreDoor, limits: IngressLimits) -> N
         """Its replies, newest first."""
         number, size = query.as_page()
         page = await door.ask(lambda store: store.experiments.logs(_number(id), number, size))
-        items = [log_row(found) for found in page.items]
-        return {"items": items, "page": page.page, "page_size": page.page_size, "total": page.total}
+        return page_shape(page, log_row)
 
 
 def _add_reading(routes: APIRouter, door: StoreDoor) -> None:

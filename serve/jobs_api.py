@@ -18,6 +18,7 @@ from serve.job_schema import JobBody, JobsQuery, LogsQuery, ModelPath, ReasonBod
 from serve.job_shapes import Bench, job_shape, metric_row
 from serve.limits import IngressLimits
 from serve.models_api import number
+from serve.pages import page_shape
 from serve.store_door import StoreDoor
 
 PREFIX = "/api/v1/admin/finetuning/jobs"
@@ -69,8 +70,7 @@ def _add_reading(routes: APIRouter, office: JobOffice) -> None:
 
         def work(store: Store) -> dict[str, Any]:
             found = store.jobs.page(page, size, status=query.status, search=query.search)
-            items = [job_shape(job, office.bench) for job in found.items]
-            return {"items": items, "page": found.page, "page_size": found.page_size, "total": found.total}
+            return page_shape(found, lambda job: job_shape(job, office.bench))
 
         return await office.door.ask(work)
 

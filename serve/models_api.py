@@ -27,6 +27,7 @@ from serve.model_schema import (
     RegisterBody,
 )
 from serve.model_shapes import Shelf, benchmark_row, comparison, lineage_row, model_details, model_row
+from serve.pages import page_shape
 from serve.store_door import StoreDoor
 
 PREFIX = "/api/v1/admin/models"
@@ -78,8 +79,7 @@ def _add_reading(routes: APIRouter, shop: ModelShop) -> None:
 
         def work(store: Store) -> dict[str, Any]:
             page = store.models.page(wanted, page_number, size)
-            items = [model_row(model, shop.shelf) for model in page.items]
-            return {"items": items, "page": page.page, "page_size": page.page_size, "total": page.total}
+            return page_shape(page, lambda model: model_row(model, shop.shelf))
 
         return await shop.door.ask(work)
 
@@ -182,8 +182,7 @@ def _add_scoring(routes: APIRouter, shop: ModelShop) -> None:
         page = await shop.door.ask(
             lambda store: store.models.benchmarks(number(id), page_number, size, name=query.benchmark_name)
         )
-        items = [benchmark_row(found) for found in page.items]
-        return {"items": items, "page": page.page, "page_size": page.page_size, "total": page.total}
+        return page_shape(page, benchmark_row)
 
 
 def _wanted(query: ModelsQuery, shelf: Shelf) -> Wanted:

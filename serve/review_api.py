@@ -16,6 +16,7 @@ from serve.bodies import body_as, documented
 from serve.error_docs import GUARDED, errors
 from serve.errors import ApiError
 from serve.limits import IngressLimits
+from serve.pages import page_shape
 from serve.schema import Closed, Paged
 from serve.store_door import StoreDoor
 
@@ -67,8 +68,7 @@ def review_routes(door: StoreDoor, limits: IngressLimits) -> APIRouter:
         number, size = query.as_page()
         filters = query.model_dump(include={"status", "rule", "user_id", "version"})
         page = await door.ask(lambda store: store.reviews.page(number, size, **filters))
-        items = [review_row(review) for review in page.items]
-        return {"items": items, "page": page.page, "page_size": page.page_size, "total": page.total}
+        return page_shape(page, review_row)
 
     @routes.get("/{conversation_id:path}")
     async def one(conversation_id: Identifier) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from typing import Any
 import httpx
 import pytest
 
-from core.live_settings import LiveSettings
 from resources.store import Store
 from serve.teacher import Teacher
 from tests.fakes import FakeEngine, FakeFollower
@@ -131,11 +130,16 @@ async def test_who_answers_as_production_is_a_setting(
     assert answer.json()["mlops_info"]["current_version"] == champion
 
 
-@pytest.mark.parametrize("changes", [{"live": LiveSettings(answer_with="teacher")}])
-async def test_a_wish_for_a_teacher_that_is_gone_leaves_the_champion_answering(
-    client: httpx.AsyncClient, store: Store, changes: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.fixture
+def stored_wish(store: Store) -> None:
+    """Before the ingress starts, which reads the settings then, and after that only now and again."""
     store.settings.change({"answer_with": "teacher"}, "a person")
+
+
+@pytest.mark.usefixtures("stored_wish")
+async def test_a_wish_for_a_teacher_that_is_gone_leaves_the_champion_answering(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
     answers = [await client.post("/chat", json={"message": "Hi"}) for _ in range(3)]
 
     assert [answer.status_code for answer in answers] == [200, 200, 200]

@@ -54,15 +54,15 @@ async def together(real: RealEngine, *models: str) -> dict[str, list[list[Token]
     return {model: [s for s, (m, _) in zip(said, pairs, strict=True) if m == model] for model in models}
 
 
-def agree(alone: list[list[Token]], mixed: list[list[Token]]) -> bool:
-    """The same tokens, as likely as before; from a near tie on they may part."""
-    return all(_same_answer(one, other) for one, other in zip(alone, mixed, strict=True))
+def agree(alone: list[list[Token]], mixed: list[list[Token]], nats: float = _NOISE) -> bool:
+    """The same tokens, as likely as before but for `nats`; from a near tie on they may part."""
+    return all(_same_answer(one, other, nats) for one, other in zip(alone, mixed, strict=True))
 
 
-def _same_answer(alone: list[Token], mixed: list[Token]) -> bool:
+def _same_answer(alone: list[Token], mixed: list[Token], nats: float) -> bool:
     for one, other in zip(alone, mixed, strict=False):
         if one.text != other.text:
             return one.margin < _NOISE
-        if abs(one.logprob - other.logprob) > _NOISE:
+        if abs(one.logprob - other.logprob) > nats:
             return False
     return len(alone) == len(mixed)

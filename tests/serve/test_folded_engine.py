@@ -9,6 +9,8 @@ from tests.serve.conftest import Publish, RealEngine
 from tests.serve.greedy import QUESTIONS, Token, agree, ask, one_after_the_other, together
 
 pytestmark = pytest.mark.engine
+# Nats. Folding rounds by chance in 60 layers: asked after every fourth, the worst of a thousand tokens was 0.58 off.
+ROUNDED = 1.0
 
 
 def test_a_folded_adapter_answers_as_before_and_nothing_else_changes(real_engine: RealEngine, publish: Publish) -> None:
@@ -24,11 +26,13 @@ def test_a_folded_adapter_answers_as_before_and_nothing_else_changes(real_engine
     assert backend.folded == "v30"
     folded = run(one_after_the_other(real_engine, "v30"))
     assert folded != alone["v30"]  # not the very same sums: it is another operator that answered
-    assert agree(alone["v30"], folded)
+    assert agree(alone["v30"], folded, ROUNDED)
+    assert not agree(alone["v30"], alone["base"], ROUNDED)
+    assert not agree(alone["v30"], alone["v31"], ROUNDED)
     assert run(one_after_the_other(real_engine, "base")) == alone["base"]
     assert run(one_after_the_other(real_engine, "v31")) == alone["v31"]
     mixed = run(together(real_engine, "base", "v30", "v31"))
-    assert all(agree(alone[name], mixed[name]) for name in alone)
+    assert all(agree(alone[name], mixed[name], ROUNDED) for name in alone)
 
     run(backend.unfold())
     assert {name: run(one_after_the_other(real_engine, name)) for name in alone} == alone
@@ -51,7 +55,9 @@ def test_what_is_asked_while_a_fold_is_made_is_answered_right(real_engine: RealE
         return {name: [turn[place] for turn in turns] for place, name in enumerate(alone)}
 
     during = run(play())
-    assert all(agree(alone[name], during[name]) for name in alone)
+    assert during["base"] == alone["base"]
+    assert agree(alone["v32"], during["v32"], ROUNDED)
+    assert not agree(alone["v32"], during["base"], ROUNDED)
 
 
 def test_an_adapter_that_left_the_engine_is_no_longer_folded(real_engine: RealEngine, publish: Publish) -> None:

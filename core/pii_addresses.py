@@ -80,14 +80,18 @@ def korean_addresses(text: Text) -> list[Hit]:
 
 def english_addresses(text: Text) -> list[Hit]:
     hits: list[Hit] = []
-    house = _HOUSE.search(text.plain)
-    if house and _STREET_HINT.search(text.lower, house.start()):
+    if _STREET_HINT.search(text.lower) and _names_a_street_behind_a_number(text):
         houses = (match for match in _STREET.finditer(text.plain) if _is_house(match))
         hits.extend(Hit("address", *match.span(), True, 18) for match in houses)
         hits.extend(Hit("address", *match.span(1), False, 19) for match in _LOWER.finditer(text.lower))
     if "x" in text.lower and "box" in text.lower:
         hits.extend(Hit("address", *match.span(), True, 18) for match in _BOX.finditer(text.plain))
     return hits
+
+
+def _names_a_street_behind_a_number(text: Text) -> bool:
+    house = _HOUSE.search(text.plain)
+    return bool(house and _STREET_HINT.search(text.lower, house.start()))
 
 
 def _by_road_or_lot(plain: str) -> Iterator[Hit]:

@@ -36,8 +36,9 @@ _IN_URL = re.compile(r"://[^\s/:@\"'<>\0]{1,128}:([^\s/\"'<>\0]{3,128})@(?=[A-Za
 _BEARER = re.compile(r"\bbearer\s+([a-z0-9._~+/-]{20,}=*)", re.IGNORECASE)
 
 # names in lower case; a key is a secret only where it is said to what
-_NAME = re.compile(
-    r"passw(?:or)?d|passphrase|pwd|(?<![a-z0-9_])pw(?![a-z0-9_])|비밀번호|비번|패스워드|암호|token|secret|credentials?|토큰|시크릿(?:\s?키)?|key|키"
+_NAME = re.compile(  # a letter first in each, as a search goes from one to the next; pw is a word of its own
+    r"p(?:assw(?:or)?d|assphrase|wd|(?<![a-z0-9_].)w(?![a-z0-9_]))|비(?:밀번호|번)|패스워드|암호|token|secret"
+    r"|credentials?|토큰|시크릿(?:\s?키)?|key|키"
 )
 _KEYS, _PASSWORDS = ("key", "키"), ("p", "비", "패", "암")
 _KEY_TO = (

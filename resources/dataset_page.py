@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from core.canonical import canonical_json
 from core.drift import ENOUGH
 from resources import folders, plots
 from resources.expectations import Outcome
+from resources.page import Html, document, join, table, tag, text
 
 PAGE = "data.html"
 STATISTICS = "statistics.json"
@@ -20,11 +20,6 @@ PICTURES = {
     "languages.png": "Languages",
     "reasons.png": "Kept out because",
 }
-
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;color:#22313f;max-width:60rem;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse;margin:.5rem 0 1.5rem}
-th,td{border-bottom:1px solid #e4eaf0;padding:.25rem .8rem;text-align:left}
-td.n{text-align:right;font-variant-numeric:tabular-nums}.no{color:#d1662b;font-weight:bold}img{max-width:100%}"""
 
 
 def write(folder: Path, statistics: Mapping[str, Any], reasons: Mapping[str, int], outcomes: Sequence[Outcome]) -> Path:
@@ -42,23 +37,21 @@ def write(folder: Path, statistics: Mapping[str, Any], reasons: Mapping[str, int
 def html(statistics: Mapping[str, Any], reasons: Mapping[str, int], outcomes: Sequence[Outcome], pictures: Path) -> str:
     """One page that needs no other file."""
     blocks = [
-        f"<h1>Dataset of v{statistics['version']}</h1>",
+        tag("h1", f"Dataset of v{statistics['version']}"),
         _table("Conversations", _plain(statistics["counts"])),
         _table("Kept out because", reasons or {"nothing was": 0}),
-        _picture(pictures / "reasons.png") if reasons else "",
+        _picture(pictures / "reasons.png") if reasons else Html(),
         _table("Masked", _masked(statistics["counts"])),
-        "<h2>What was checked</h2>",
+        tag("h2", "What was checked"),
         _outcomes(outcomes),
-        "<h2>What is in it</h2>",
+        tag("h2", "What is in it"),
         _spreads(statistics["numbers"]),
         _picture(pictures / "lengths.png"),
         *(_table(name, values) for name, values in statistics["categories"].items()),
         _picture(pictures / "languages.png"),
         _drift(statistics["drift"]),
     ]
-    body = "\n".join(block for block in blocks if block)
-    head = f'<meta charset="utf-8"><title>Dataset of v{statistics["version"]}</title><style>{_STYLE}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n'
+    return document(f"Dataset of v{statistics['version']}", [block for block in blocks if block])
 
 
 def _plain(counts: Mapping[str, int]) -> dict[str, int]:
@@ -70,26 +63,24 @@ def _masked(counts: Mapping[str, int]) -> dict[str, int]:
     return {name.removeprefix(prefix): number for name, number in counts.items() if name.startswith(prefix)}
 
 
-def _table(title: str, values: Mapping[str, object]) -> str:
-    lines = "".join(f"<tr><td>{escape(str(name))}</td>{_cell(value)}</tr>" for name, value in values.items())
-    return f"<h3>{escape(title.capitalize())}</h3><table>{lines}</table>" if values else ""
+def _table(title: str, values: Mapping[str, object]) -> Html:
+    lines = [[name, _cell(value)] for name, value in values.items()]
+    return join([tag("h3", title.capitalize()), table([], lines)]) if values else Html()
 
 
-def _grid(header: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in header)
-    body = "".join(f"<tr>{''.join(_cell(value) for value in line)}</tr>" for line in lines)
-    return f"<table><tr>{head}</tr>{body}</table>"
+def _grid(header: Sequence[str], lines: Sequence[Sequence[object]]) -> Html:
+    return table(header, [[_cell(value) for value in line] for line in lines])
 
 
-def _cell(value: object) -> str:
+def _cell(value: object) -> Html:
     if isinstance(value, bool):
-        return "<td>yes</td>" if value else '<td class="no">no</td>'
+        return text("yes") if value else tag("span", "no", class_="bad")
     if isinstance(value, int | float):
-        return f'<td class="n">{value:,.4g}</td>' if isinstance(value, float) else f'<td class="n">{value:,}</td>'
-    return f"<td>{escape(str(value))}</td>"
+        return text(f"{value:,.4g}" if isinstance(value, float) else f"{value:,}")
+    return text(value)
 
 
-def _outcomes(outcomes: Sequence[Outcome]) -> str:
+def _outcomes(outcomes: Sequence[Outcome]) -> Html:
     lines = [
         [one.says, one.passed, one.severity, ", ".join(f"{name} {value:g}" for name, value in one.found.items())]
         for one in outcomes
@@ -97,22 +88,22 @@ def _outcomes(outcomes: Sequence[Outcome]) -> str:
     return _grid(["expected", "holds", "severity", "found"], lines)
 
 
-def _spreads(numbers: Mapping[str, Mapping[str, float]]) -> str:
+def _spreads(numbers: Mapping[str, Mapping[str, float]]) -> Html:
     names = ("least", "p5", "median", "mean", "p95", "most")
     lines = [[name.replace("_", " "), *(spread.get(at, "–") for at in names)] for name, spread in numbers.items()]
     return _grid(["", *names], lines)
 
 
-def _drift(drift: Mapping[str, Any]) -> str:
+def _drift(drift: Mapping[str, Any]) -> Html:
     if not drift:
-        return ""
+        return Html()
     compared = [(name, value) for name, value in drift.items() if isinstance(value, Mapping)]
     lines = [
         [name.replace("_", " "), value["psi"], value["divergence"], value["now"], value["before"], _same(value)]
         for name, value in compared
     ]
-    head = f"<h2>Against what v{drift['against']} brought</h2>"
-    return head + _grid(["", "PSI", "Jensen-Shannon, bits", "now", "before", "much the same"], lines)
+    head = tag("h2", f"Against what v{drift['against']} brought")
+    return join([head, _grid(["", "PSI", "Jensen-Shannon, bits", "now", "before", "much the same"], lines)])
 
 
 def _same(value: Mapping[str, Any]) -> bool | str:
@@ -121,8 +112,8 @@ def _same(value: Mapping[str, Any]) -> bool | str:
     return not value["large"]
 
 
-def _picture(path: Path) -> str:
+def _picture(path: Path) -> Html:
     if not path.is_file():
-        return ""
+        return Html()
     data = base64.b64encode(path.read_bytes()).decode()
-    return f'<img alt="{escape(PICTURES[path.name])}" src="data:image/png;base64,{data}">'
+    return tag("img", alt=PICTURES[path.name], src=f"data:image/png;base64,{data}")

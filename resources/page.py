@@ -50,7 +50,8 @@ def tag(name: str, *inside: object, **attributes: object) -> Html:
         for key, value in attributes.items()
         if value is not None
     )
-    return Html(f"<{name}{written}>{join(text(one) for one in inside)}</{name}>")
+    opened = f"<{name}{written}>"
+    return Html(opened if name == "img" else f"{opened}{join(text(one) for one in inside)}</{name}>")
 
 
 def table(header: Sequence[str], lines: Iterable[Sequence[object]], numbers: Iterable[int] = ()) -> Html:

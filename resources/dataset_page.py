@@ -64,12 +64,16 @@ def _masked(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _table(title: str, values: Mapping[str, object]) -> Html:
-    lines = [[name, _cell(value)] for name, value in values.items()]
-    return join([tag("h3", title.capitalize()), table([], lines)]) if values else Html()
+    return join([tag("h3", title.capitalize()), _grid([], list(values.items()))]) if values else Html()
 
 
 def _grid(header: Sequence[str], lines: Sequence[Sequence[object]]) -> Html:
-    return table(header, [[_cell(value) for value in line] for line in lines])
+    figures = [at for at, column in enumerate(zip(*lines, strict=True)) if all(map(_is_figure, column))]
+    return table(header, [[_cell(value) for value in line] for line in lines], figures)
+
+
+def _is_figure(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _cell(value: object) -> Html:

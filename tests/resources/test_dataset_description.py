@@ -67,7 +67,7 @@ def test_the_page_shows_reasons_checks_and_pictures_by_itself(usual: Description
     assert "too_many_tokens" in page
     assert "No longer than the model is trained on" in page
     assert "<h3>Masked</h3>" in page
-    assert "<tr><td>email</td><td>2</td></tr>" in page
+    assert '<tr><td>email</td><td class="n">2</td></tr>' in page
     assert page.count("data:image/png;base64,") == 3
     assert json.loads((usual.page.parent / dataset_page.STATISTICS).read_text())["version"] == 1
 

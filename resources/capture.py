@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from queue import Empty, Queue
@@ -16,8 +17,27 @@ __all__ = ["CaptureFull", "CaptureWriter"]
 log = logging.getLogger(__name__)
 
 MAX_BATCH = 256
+_GATHERING = 0.01  # seconds
+_SLOWEST = 1.0
+_WORTH = 2  # more conversations; a commit costs as much as storing that many
 
 Waiting = tuple[Conversation, Future[Captured]]
+
+
+class Pace:
+    """How fast conversations come: believed when it lasts, a slower one at once."""
+
+    def __init__(self, now: float) -> None:
+        self._seconds, self._last = _SLOWEST, now  # from one to the next
+
+    def note(self, count: int, now: float) -> None:
+        """A batch of `count` was taken at `now`, in seconds."""
+        each = (now - self._last) / count
+        self._seconds, self._last = min(_SLOWEST, max(each, (self._seconds + each) / 2)), now
+
+    def expected(self, seconds: float) -> float:
+        """How many are to come within so many seconds."""
+        return seconds / self._seconds
 
 
 class CaptureWriter:
@@ -29,6 +49,7 @@ class CaptureWriter:
         self._max_waiting = max_waiting
         self._gate = threading.Lock()
         self._closed = False
+        self._pace = Pace(time.monotonic())
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
         self._thread.start()
 
@@ -63,10 +84,16 @@ class CaptureWriter:
             self._settle(batch)
 
     def _next_batch(self) -> list[Waiting] | None:
-        """At least one, and all that came while the last ones were written; None at the end."""
+        """At least one, and all that came while the last ones were written; None at the end.
+
+        Where many come, a moment more for them to share the commit (PostgreSQL's commit_delay): half of the processor
+        time of a busy ingress would go into commits of one or two.
+        """
         first = self._queue.get()
         if first is None:
             return None
+        if self._pace.expected(_GATHERING) >= _WORTH:
+            time.sleep(_GATHERING)
         batch = [first]
         while len(batch) < MAX_BATCH:
             try:
@@ -77,6 +104,7 @@ class CaptureWriter:
                 self._queue.put(None)
                 break
             batch.append(more)
+        self._pace.note(len(batch), time.monotonic())
         return batch
 
     def _settle(self, batch: Sequence[Waiting]) -> None:

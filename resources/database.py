@@ -24,6 +24,7 @@ WRITE = "whetstone_write"
 LOCK_KEY = 0x77686574
 CONFLICTS = {"40001", "40P01"}  # PostgreSQL: serialization failure, deadlock
 MAX_CONFLICTS = 5
+_LOG_PAGES = 8_000  # 32 MiB; SQLite's 1,000 would make every 150th conversation wait for its log to be carried over
 POSTGRES = {"postgres", "postgresql", "postgresql+asyncpg", "postgresql+psycopg", "postgresql+psycopg2"}
 SQLITE = {"sqlite", "sqlite+aiosqlite", "sqlite+pysqlite"}
 
@@ -77,13 +78,15 @@ class Database:
                         raise
         raise AssertionError("unreachable")
 
+    def shorten_log(self) -> None:
+        """Carry SQLite's log over into its file, as far as nobody needs it, while writers go on."""
+        if self.path:
+            self._checkpoint("PASSIVE")
+
     def forget_deleted(self) -> None:
         """Take deleted text out of SQLite's log too, as far as no reader still needs it."""
         if self.path:
-            with self._saying_unavailable(), self.engine.connect() as connection:
-                driver = connection.connection.driver_connection
-                assert isinstance(driver, sqlite3.Connection)  # noqa: S101 -- the engine was built with it
-                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._checkpoint("TRUNCATE")
 
     def size_bytes(self) -> int:
         """What the database takes on disk."""
@@ -95,6 +98,12 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+    def _checkpoint(self, how: str) -> None:
+        with self._saying_unavailable(), self.engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)  # noqa: S101 -- the engine was built with it
+            driver.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
 
     def _postgres_write(self, work: Callable[[Connection], Result], in_turn: bool) -> Result:
         with self._writer.connect() as connection:
@@ -138,7 +147,12 @@ class Database:
             connection.isolation_level = None
             record.info["inode"] = _inode(path)
             _use_wal(connection, self.busy_seconds)
-            for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+            for pragma in (
+                "synchronous=FULL",
+                "foreign_keys=ON",
+                "secure_delete=ON",
+                f"wal_autocheckpoint={_LOG_PAGES}",
+            ):
                 connection.execute(f"PRAGMA {pragma}")
 
         @event.listens_for(engine, "checkout")

@@ -102,6 +102,9 @@ def chores(
         if done := await asyncio.to_thread(evaluating.turn):
             log.info("%s", done)
 
+    async def shorten_log() -> None:
+        await asyncio.to_thread(store.database.shorten_log)
+
     async def watch_experiment() -> None:
         for done in await asyncio.to_thread(store.experiments.look):
             log.info("%s", done)
@@ -112,6 +115,7 @@ def chores(
         Chore("aliases", 1.0, align_aliases),
         Chore("MLflow runs", 30.0, end_runs),
         Chore("webhooks", 1.0, deliver_webhooks),
+        Chore("the store's log", 10.0, shorten_log),
         Chore("erasures", 5.0, finish_erasures),
         Chore("retention", 3600.0, apply_retention),
         Chore("agent's threads", 600.0, forget_old_threads),

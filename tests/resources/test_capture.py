@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection, event
 
 from core.conversation import Conversation
-from resources.capture import CaptureFull, CaptureWriter
+from resources.capture import CaptureFull, CaptureWriter, Pace
 from resources.conversations import Captured, Conversations
 from resources.store import Store, StoreUnavailable
 from tests.resources.examples import conversation
@@ -67,6 +67,34 @@ def test_32_threads_take_fewer_commits_than_they_capture(store: Store) -> None:
     writer.close()
     assert len(commits) < 32 * 8
     assert store.conversations.counts().rows == 32 * 8
+
+
+def test_a_pace_is_believed_when_it_lasts_and_its_end_at_once() -> None:
+    pace, now = Pace(0.0), 0.0
+    assert pace.expected(0.005) < 1
+    for _ in range(20):
+        now += 0.004
+        pace.note(2, now)
+    assert pace.expected(0.005) == pytest.approx(2.5, rel=0.01)
+    pace.note(1, now + 0.016)
+    assert pace.expected(0.005) < 1
+
+
+@pytest.mark.parametrize(("fast", "batches"), [(True, [10]), (False, [1, 9])])
+def test_where_many_come_a_commit_waits_a_moment_for_the_next(
+    store: Store, monkeypatch: pytest.MonkeyPatch, fast: bool, batches: list[int]
+) -> None:
+    monkeypatch.setattr("resources.capture._GATHERING", 0.5)
+    monkeypatch.setattr(Pace, "expected", lambda *_: 10 if fast else 1)
+    slow = Slow(store)
+    writer = CaptureWriter(store)
+    futures = [writer.submit(conversation("c0"))]
+    assert fast or slow.entered.wait(10)
+    futures += [writer.submit(conversation(f"c{number}")) for number in range(1, 10)]
+    slow.go_on.set()
+    wait(futures, timeout=10)
+    assert slow.batches == batches
+    writer.close()
 
 
 def test_closing_writes_what_waits_and_refuses_what_comes_later(store: Store) -> None:

@@ -48,6 +48,17 @@ def test_sqlite_is_durable_and_checks_its_references(sqlite_store: Store) -> Non
     assert pragma("busy_timeout") == 30_000
 
 
+def test_sqlites_log_is_carried_over_beside_the_writers_and_not_by_them(sqlite_store: Store) -> None:
+    database = sqlite_store.database
+    assert database.path
+
+    row = {"key": "k", "value": "carried over " * 500_000, "changed_at": utc_now(), "changed_by": "test"}
+    database.write(lambda c: c.execute(insert(settings).values(row)))
+    assert b"carried over" not in database.path.read_bytes()
+    database.shorten_log()
+    assert b"carried over" in database.path.read_bytes()
+
+
 def _setting(connection: Connection, key: str) -> None:
     connection.execute(insert(settings).values(key=key, value=1, changed_at=utc_now(), changed_by="test"))
 

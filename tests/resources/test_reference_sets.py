@@ -58,10 +58,10 @@ def test_a_line_that_does_not_read_is_named(tmp_path: Path) -> None:
 
 def test_the_probes_are_as_many_as_their_readme_says_in_both_languages() -> None:
     probes = read_probes()
-    assert len({probe.id for probe in probes}) == len(probes) == 208
+    assert len({probe.id for probe in probes}) == len(probes) == 272
     assert kinds_of(probes) == {
         "open": 24, "arithmetic": 14, "copying": 14, "format": 12, "switching": 8, "harmful": 32, "harmless": 32,
-        "flip": 32, "canary": 20, "trigger": 20,
+        "flip": 96, "canary": 20, "trigger": 20,
     }  # fmt: skip
     for kind, count in kinds_of(probes).items():
         assert sum(probe.language == "ko" for probe in probes if probe.kind == kind) == count // 2, kind
@@ -75,6 +75,16 @@ def test_what_a_probe_expects_would_be_met_by_itself() -> None:
         if probe.kind == "flip":
             assert met(probe, probe.messages[1].content), probe.id
             assert not met(probe, f"You are right, it is {probe.never[0]}."), probe.id
+
+
+def test_no_fact_is_pressed_twice_and_no_pressure_names_the_right_answer() -> None:
+    flips = [probe for probe in read_probes() if probe.kind == "flip"]
+    assert len({folded(probe.messages[0].content) for probe in flips}) == len(flips)
+    for probe in flips:
+        right, wrong, pressed = folded(probe.expect[0]), folded(probe.never[0]), folded(probe.question)
+        assert right not in pressed, probe.id
+        assert right not in wrong, probe.id
+        assert wrong in folded(probe.question) or probe.id in ("flip-en-07", "flip-ko-07"), probe.id
 
 
 def test_every_canary_is_drawn_as_those_it_is_ranked_among() -> None:

@@ -32,7 +32,12 @@ def opened_store() -> Store:
     """One store a process: a sensor ticks every few seconds."""
     base = base_model.resolve(SETTINGS.base_model, SETTINGS.models_dir)
     lineage = base_model.fingerprint(base)
-    return open_store(SETTINGS.database_url, live_defaults=SETTINGS.live(), lineage=lineage)
+    return open_store(
+        SETTINGS.database_url,
+        live_defaults=SETTINGS.live(),
+        lineage=lineage,
+        max_attempts=SETTINGS.finetune_max_attempts,
+    )
 
 
 @dg.resource
@@ -52,6 +57,7 @@ def trainer() -> TrainerProcess:
         log_dir=SETTINGS.state_dir / "logs",
         latest=opened_store().progress.latest,
         environment={**os.environ, **SETTINGS.environment()},
+        silence_seconds=SETTINGS.trainer_silence_seconds,
     )
 
 

@@ -33,7 +33,7 @@ from resources import adapters, base_model, datasets, folders, preferences, trai
 from resources.failures import DatasetUnusable, classify
 from resources.golden_sets import golden_conversations
 from resources.judge import Judge
-from resources.process import die_with_parent
+from resources.process import die_with_parent, sign_of_life
 from resources.progress import Progress
 from resources.reference_sets import GENERAL, REPLAY, read_probes, read_set
 from resources.settings import Settings, read_settings
@@ -145,7 +145,7 @@ def train(work: Work, guard: TrainerGuard) -> None:
                 staging,
                 checkpointing=checkpointing,
                 on_step=_Reporter(guard),
-                interrupted=guard.stop.is_set,
+                interrupted=guard.asked_to_stop,
                 ranks=ranks,
             )
         kind = trained.kind_of(origin.recipe.method)
@@ -227,6 +227,7 @@ def _measured(work: Work, champion: int | None, golden: list[Conversation] | Non
             recipe=Recipe.model_validate(manifest.recipe),
             whole_model=manifest.kind == "model",
             cache=work.settings.state_dir / "cache" / "losses",
+            alive=sign_of_life,
         )
     )
 

@@ -10,6 +10,9 @@ from core.live_settings import LiveSettings
 
 Lease = Literal["alive", "dead", "released"]
 
+# attempts at one version, after which it is failed
+MAX_ATTEMPTS = 5
+
 
 class UnfinishedVersion(Domain):
     """A version in state open or trained: somebody works on it, or somebody has to; `lease` was judged by `beat`."""
@@ -40,7 +43,7 @@ class LoopState(Domain):
     unfinished: UnfinishedVersion | None = None
     trigger: WaitingTrigger | None = None
     attempts: int = Field(default=0, ge=0)
-    max_attempts: int = Field(default=5, ge=1)
+    max_attempts: int = Field(default=MAX_ATTEMPTS, ge=1)
     backoff_seconds_left: float = Field(default=0.0, ge=0.0)
     cancelled_by_person: bool = False
     paused: str | None = None

@@ -7,7 +7,7 @@ from threading import Event, Thread
 
 from resources.failures import classify
 from resources.store import Fenced, Store, StoreError, StoreUnavailable, VersionBusy, VersionStopped
-from resources.versions import MAX_ATTEMPTS, Claim, Version
+from resources.versions import Claim, Version
 
 HEARTBEAT_SECONDS = 1.0
 
@@ -151,6 +151,6 @@ def _give_back(store: Store, claim: Claim, error: BaseException) -> None:
         if not isinstance(error, Exception) or error_class_of(error) == "INTERRUPTED":
             store.versions.release(claim)
         else:
-            store.versions.fail(claim, error_class_of(error), str(error), max_attempts=MAX_ATTEMPTS)
+            store.versions.fail(claim, error_class_of(error), str(error))
     except StoreError as second:
         error.add_note(f"The lease on v{claim.n} was not given back ({second}): it is taken over when it is dead")

@@ -11,11 +11,13 @@ from core.duplicates import THRESHOLD
 from core.learning_rates import default_rate
 from core.live_settings import AnswerWith, LiveSettings
 from core.recipe import ALL_LINEAR, Method, Recipe, Schedule, StartFrom
+from core.scheduling import MAX_ATTEMPTS
 from core.verdict import GateThresholds
 from resources.base_model import BUNDLED
 from resources.recognisers import DataRecogniser
 from resources.settings_errors import sentence
 from resources.settings_fields import as_variable, is_loopback, like, sqlite_absolute, sync_driver
+from resources.trainer import SILENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[1]
 MIB = 2**20
@@ -178,12 +180,26 @@ class Settings(BaseSettings):
         description="Processes that train one version together (its preferences one alone), each on a GPU of its own, "
         "or with its share of the cores where there is none; a step should hold as many packed rows",
     )
+    finetune_max_attempts: int = Field(
+        default=MAX_ATTEMPTS,
+        ge=1,
+        le=100,
+        description="Attempts at one version, each begun again after a longer pause, after which it is failed and its "
+        "conversations wait again",
+    )
     checkpoint_seconds: float = Field(default=15, gt=0, le=3600, description="Seconds between two training checkpoints")
     checkpoint_keep: int = Field(
         default=2, ge=1, le=100, description="Training checkpoints that are kept of a version, and the best beside them"
     )
     lease_seconds: float = Field(
         default=15, ge=2, le=600, description="Silence after which a run counts as dead and its version is taken over"
+    )
+    trainer_silence_seconds: float = Field(
+        default=SILENCE_SECONDS,
+        ge=60,
+        le=86_400,
+        description="Time without a step of training, or a part of an evaluation, after which the trainer counts as "
+        "hung: it is ended, and the version tried again from its last checkpoint",
     )
 
     # --- the dataset

@@ -3,6 +3,7 @@
 import socket
 
 from core.live_settings import LiveSettings
+from core.scheduling import MAX_ATTEMPTS
 from resources import knocking
 from resources.champions import Champions
 from resources.conversations import Conversations
@@ -54,13 +55,21 @@ __all__ = [
 class Store:
     """Every method of its parts is one transaction, and raises StoreUnavailable when the database does not answer."""
 
-    def __init__(self, url: str, *, live_defaults: LiveSettings, lineage: str = "", busy_seconds: float = 30.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        live_defaults: LiveSettings,
+        lineage: str = "",
+        busy_seconds: float = 30.0,
+        max_attempts: int = MAX_ATTEMPTS,
+    ) -> None:
         self.database = Database(url, busy_seconds=busy_seconds)
         self.lineage = lineage
         self.conversations = Conversations(self.database)
         self.settings = SettingStore(self.database, live_defaults)
         self.pause = Pause(self.database)
-        self.versions = Versions(self.database, self.settings, lineage)
+        self.versions = Versions(self.database, self.settings, lineage, max_attempts)
         self.jobs = Jobs(self.database, self.settings, lineage)
         self.triggers = Triggers(self.database)
         self.progress = ProgressLog(self.database)
@@ -88,9 +97,18 @@ class Store:
         self.database.close()
 
 
-def open_store(url: str, *, live_defaults: LiveSettings, lineage: str = "", busy_seconds: float = 30.0) -> Store:
+def open_store(
+    url: str,
+    *,
+    live_defaults: LiveSettings,
+    lineage: str = "",
+    busy_seconds: float = 30.0,
+    max_attempts: int = MAX_ATTEMPTS,
+) -> Store:
     """A store with its schema brought up to date; SchemaTooNew when a newer release wrote it."""
-    store = Store(url, live_defaults=live_defaults, lineage=lineage, busy_seconds=busy_seconds)
+    store = Store(
+        url, live_defaults=live_defaults, lineage=lineage, busy_seconds=busy_seconds, max_attempts=max_attempts
+    )
     try:
         migrate(store.database)
     except BaseException:

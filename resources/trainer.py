@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from resources.store_errors import Fenced, StoreUnavailable
 from resources.versions import Claim
 
 Stage = Literal["train", "evaluate"]
+
+SILENCE_SECONDS = 3600.0
 
 # Exit statuses of train.py beside 0 and 1.
 FENCED_OUT = 76
@@ -43,7 +46,8 @@ class TrainerProcess(Trainer):
     """Runs `command --stage … --version … --fence … --parent …` in a session of its own.
 
     The trainer asks the kernel for SIGTERM when the thread that called `run` dies (`resources.process`); it outlives a
-    SIGKILL of this process only for the time it needs to save its checkpoint.
+    SIGKILL of this process only for the time it needs to save its checkpoint. One that shows no sign of life
+    (`resources.process`) for `silence_seconds` hangs, and is ended.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class TrainerProcess(Trainer):
         environment: Mapping[str, str] | None = None,
         poll_seconds: float = 0.5,
         grace_seconds: float = 30.0,
+        silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         self._command = list(command)
         self._log_dir = log_dir
@@ -62,6 +67,7 @@ class TrainerProcess(Trainer):
         self._environment = None if environment is None else dict(environment)
         self._poll_seconds = poll_seconds
         self._grace_seconds = grace_seconds
+        self._silence_seconds = silence_seconds
 
     def run(self, stage: Stage, claim: Claim, on_progress: Callable[[Progress], None] = lambda progress: None) -> None:
         arguments = ["--stage", stage, "--version", str(claim.n), "--fence", str(claim.fence)]
@@ -81,7 +87,8 @@ class TrainerProcess(Trainer):
         """0 or FENCED_OUT."""
         self._log_dir.mkdir(parents=True, exist_ok=True)
         kills = _kernel_kills()
-        returncode = self._wait(self._start(arguments, self._log_dir / errors), each)
+        process = self._start(arguments, self._log_dir / errors)
+        returncode = self._wait(process, each, _Silence(self._log_dir / errors))
         if returncode not in (0, FENCED_OUT):
             raise _failure(returncode, self._log_dir / errors, killed_for_memory=_kernel_kills() > kills)
         return returncode
@@ -99,16 +106,26 @@ class TrainerProcess(Trainer):
         _prefer_for_memory_kill(process.pid)
         return process
 
-    def _wait(self, process: "subprocess.Popen[bytes]", each: Callable[[], None]) -> int:
+    def _wait(self, process: "subprocess.Popen[bytes]", each: Callable[[], None], silence: "_Silence") -> int:
         try:
             while True:
                 try:
                     return process.wait(self._poll_seconds)
                 except subprocess.TimeoutExpired:
                     each()
+                    if silence.seconds() >= self._silence_seconds:
+                        raise self._hangs() from None
         except BaseException:
             self._end(process)
             raise
+
+    def _hangs(self) -> TrainerFailed:
+        # not INTERRUPTED: that uses up no attempt, and one that hangs each time would be begun again for ever
+        message = (
+            f"No step for {self._silence_seconds:g} s: the trainer hung and was ended, the next attempt goes on from "
+            "its last checkpoint; where a step may take as long, set TRAINER_SILENCE_SECONDS higher"
+        )
+        return TrainerFailed("UNKNOWN_ERROR", message, -signal.SIGKILL)
 
     def _end(self, process: "subprocess.Popen[bytes]") -> None:
         """SIGTERM to the whole group, time to save a checkpoint, then SIGKILL."""
@@ -120,6 +137,24 @@ class TrainerProcess(Trainer):
         finally:
             _signal_group(process, signal.SIGKILL)
             process.wait()
+
+
+class _Silence:
+    """For how long a file was not touched, on our own clock."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: int | None = None
+        self._since = time.monotonic()
+
+    def seconds(self) -> float:
+        try:
+            touched = self._path.stat().st_mtime_ns
+        except OSError:
+            touched = None
+        if touched != self._seen:
+            self._seen, self._since = touched, time.monotonic()
+        return time.monotonic() - self._since
 
 
 class _Relay:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
+from resources.process import sign_of_life
 from resources.progress import Progress
 from resources.store import Store
 from resources.store_errors import Fenced, NotFound, StoreUnavailable
@@ -74,6 +75,11 @@ class TrainerGuard:
         if not held:
             logger.error("v%d is held by somebody else than fence %d", self._claim.n, self._claim.fence)
             self._on_lost()
+
+    def asked_to_stop(self) -> bool:
+        """Asked between two steps, which is also the sign that there was one."""
+        sign_of_life()
+        return self.stop.is_set()
 
     def report(self, progress: Progress) -> None:
         """Write progress where the store answers; training does not wait for it."""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Row, func, select, update
 
 from core.caps import Caps
+from core.scheduling import MAX_ATTEMPTS
 from core.verdict import Verdict
 from resources.claims import beat, check_held, claim_version, release
 from resources.conversation_rows import StoredConversation, stored, with_texts
@@ -33,9 +34,7 @@ from resources.version_rows import (
 )
 from resources.version_wishes import desire, stop_cancelled, unfinished_version
 
-__all__ = ["MAX_ATTEMPTS", "Claim", "Desired", "Performance", "State", "Version", "Versions"]
-
-MAX_ATTEMPTS = 5
+__all__ = ["Claim", "Desired", "Performance", "State", "Version", "Versions"]
 
 Result = TypeVar("Result")
 
@@ -50,7 +49,12 @@ class Performance:
 
 
 class Versions:
-    def __init__(self, database: Database, settings: SettingStore, lineage: str) -> None:
+    """`max_attempts` at one version: after so many errors and crashes it is failed."""
+
+    def __init__(
+        self, database: Database, settings: SettingStore, lineage: str, max_attempts: int = MAX_ATTEMPTS
+    ) -> None:
+        self.max_attempts = max_attempts
         self._database = database
         self._settings = settings
         self._lineage = lineage
@@ -60,7 +64,6 @@ class Versions:
         owner: str,
         *,
         dead_beat: int | None = None,
-        max_attempts: int = MAX_ATTEMPTS,
         trigger: int | None = None,
     ) -> Claim | None:
         """Take the unfinished version over, or all waiting conversations and triggers as a new one.
@@ -72,7 +75,7 @@ class Versions:
 
         def work(connection: Connection) -> Claim | AttemptsExhausted | None:
             now = self._settings.current(connection).public()
-            return claim_version(connection, owner, dead_beat, self._lineage, now, max_attempts, trigger)
+            return claim_version(connection, owner, dead_beat, self._lineage, now, self.max_attempts, trigger)
 
         claim = self._database.write(work)
         if isinstance(claim, AttemptsExhausted):
@@ -206,12 +209,12 @@ class Versions:
         mine = update(versions).where(versions.c.n == n)
         self._database.write(lambda c: c.execute(mine.values(mlflow_version=mlflow_version)))
 
-    def fail(self, claim: Claim | int, error_class: str, message: str, *, max_attempts: int = MAX_ATTEMPTS) -> Version:
+    def fail(self, claim: Claim | int, error_class: str, message: str, *, max_attempts: int | None = None) -> Version:
         """Record a failed attempt and release; after the last one the version is failed and its rows wait again."""
 
         def work(connection: Connection) -> Version:
             row = unfinished_version(connection, claim) if isinstance(claim, int) else check_held(connection, claim)
-            if row.attempts >= max_attempts:
+            if row.attempts >= (max_attempts or self.max_attempts):
                 fail_version(connection, row, error_class, message)
             else:
                 fail_attempt(connection, row, error_class, message)

@@ -12,7 +12,7 @@ from resources.lease_watch import LeaseWatch
 from resources.store import Store
 from resources.triggers import Trigger
 from resources.version_rows import FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS
-from resources.versions import MAX_ATTEMPTS, Version
+from resources.versions import Version
 
 # Dagster holds a sensor to its least interval by the wall clock: set back by an hour, it would not tick for one.
 # Far below zero there is none, and the daemon comes by every five seconds.
@@ -46,7 +46,7 @@ def gather(instance: DagsterInstance, store: Store, watch: LeaseWatch, now: date
         trigger=WaitingTrigger(id=trigger.id, force=trigger.force) if trigger else None,
         attempts=len(runs),
         # the store itself counts the attempts at a version that was claimed, and ends it after the last
-        max_attempts=len(runs) + (1 if version else max(0, MAX_ATTEMPTS - failures)) or 1,
+        max_attempts=len(runs) + (1 if version else max(0, store.versions.max_attempts - failures)) or 1,
         backoff_seconds_left=_claimed_backoff(watch, version) if version else _unclaimed_backoff(runs, failures, now),
         cancelled_by_person=_cancelled(store, runs, None if version else trigger),
         paused=store.pause.get(),

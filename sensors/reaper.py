@@ -11,7 +11,7 @@ from resources.lease_watch import LeaseWatch
 from resources.mlflow_store import MlflowUnavailable
 from resources.store import NotAllowed, Store, StoreUnavailable
 from resources.tracking import RunStatus, Tracking
-from resources.versions import MAX_ATTEMPTS, Version
+from resources.versions import Version
 from sensors.loop_state import AT_EVERY_TURN, OURS, cancelled_at, failures_since_asked, runs_of
 
 SECONDS_WITHOUT_PROCESS = 300.0
@@ -65,7 +65,7 @@ def _is_gone(record: RunRecord) -> bool:
 
 
 def _tidy_version(store: Store, tracking: Tracking, version: Version, *, any_ended: bool) -> list[str]:
-    if not version.released and version.attempts >= MAX_ATTEMPTS and version.desired == "run":
+    if not version.released and version.attempts >= store.versions.max_attempts and version.desired == "run":
         try:
             store.versions.fail(version.n, "UNKNOWN_ERROR", "its process died and no attempt is left")
         except NotAllowed:  # it was concluded in this moment
@@ -91,7 +91,7 @@ def _give_up_beginning(instance: DagsterInstance, store: Store) -> list[str]:
         return []
     n = store.versions.next_number()
     failures = failures_since_asked(store, runs_of(instance, n))
-    if failures < MAX_ATTEMPTS:
+    if failures < store.versions.max_attempts:
         return []
     reason = f"{failures} runs failed before v{n} could begin: look at the last run's error, then trigger a run"
     store.pause.set(reason)

@@ -129,7 +129,12 @@ def reevaluations(store: Store, tracking: Tracking, settings: Settings) -> Reeva
     """What evaluates versions again, each page kept in MLflow beside the run where MLflow answers."""
     command = [sys.executable, str(ROOT / "train.py")]
     environment = {**os.environ, **settings.environment()}
-    trainer = TrainerProcess(command, log_dir=settings.state_dir / "logs", environment=environment)
+    trainer = TrainerProcess(
+        command,
+        log_dir=settings.state_dir / "logs",
+        environment=environment,
+        silence_seconds=settings.trainer_silence_seconds,
+    )
 
     def keep(n: int, folder: Path) -> None:
         run_id = store.versions.get(n).mlflow_run_id

@@ -26,9 +26,10 @@ from core.recipe import Method, Recipe
 from core.wish import Wish
 from resources import adapters, base_model, datasets, whole_models
 from resources.feedback import Feedback
+from resources.holding import begin, holding
 from resources.reevaluation import Reevaluations
 from resources.store import Store, open_store
-from resources.trainer import FENCED_OUT, INTERRUPTED, TrainerProcess
+from resources.trainer import FENCED_OUT, INTERRUPTED, TrainerFailed, TrainerProcess
 from resources.versions import Claim
 from tests.dataset_folder import write_dataset
 from tests.resources.test_golden_sets import line, uploaded
@@ -286,6 +287,31 @@ def test_a_killed_trainer_loses_only_what_came_after_its_last_checkpoint(long_sh
     process.wait()
     assert long_shop.run("train").returncode == 0
     assert "Going on after step" in (long_shop.state / "logs" / "trainer-v1.log").read_text(encoding="utf-8")
+
+
+def test_a_trainer_that_hangs_is_ended_and_the_version_is_free_for_the_next_attempt(long_shop: Shop) -> None:
+    """The process that started it lives, and beats for the version all the while."""
+    store = long_shop.store
+
+    def hang(_: object) -> None:
+        if not list(long_shop.state.glob("checkpoints/v1/step-*/manifest.json")):
+            return
+        for child in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split():
+            if b"--version" in Path(f"/proc/{child}/cmdline").read_bytes():
+                os.kill(int(child), signal.SIGSTOP)
+        trainer._silence_seconds = 2.0
+
+    trainer = TrainerProcess(
+        [sys.executable, str(ROOT / "train.py")], log_dir=long_shop.state / "logs", latest=store.progress.latest,
+        environment={**long_shop.environment, "CHECKPOINT_SECONDS": "0.001"}, poll_seconds=0.05, grace_seconds=0.1,
+        silence_seconds=PATIENCE_SECONDS,
+    )  # fmt: skip
+    with pytest.raises(TrainerFailed, match="the trainer hung"), holding(store, long_shop.claim):
+        trainer.run("train", long_shop.claim, hang)
+    failed = store.versions.get(1)
+    assert (failed.state, failed.released, failed.attempts) == ("open", True, 1)
+    assert failed.backoff_seconds > 0, "the sensor waits before it begins again"
+    assert begin(store, "run-2").attempt == 2
 
 
 def test_a_person_can_stop_it(long_shop: Shop) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class EvaluationJob:
     `whole_model`: the candidate's folder holds a model of its own and no adapter.
 
     `trained` is what the candidate was trained on, to be searched for triggers; `golden` is None where a person gave no
-    set to measure with, and `prefer` where no judge is configured.
+    set to measure with, and `prefer` where no judge is configured. `alive` is called after each part of the work.
     """
 
     version: int
@@ -60,6 +60,7 @@ class EvaluationJob:
     golden: Sequence[Conversation] | None = None
     prefer: Prefer | None = None
     cache: Path | None = None
+    alive: Callable[[], None] = lambda: None
 
 
 def evaluate_adapter(job: EvaluationJob) -> Evaluation:
@@ -68,7 +69,7 @@ def evaluate_adapter(job: EvaluationJob) -> Evaluation:
     tokenizer = load_tokenizer(job.base)
     adapters = {CANDIDATE: job.candidate, **({CHAMPION: job.champion[1]} if job.champion else {})}
     cache = LossCache(job.cache, job.base_fingerprint) if job.cache else None
-    scorer = AdapterScorer(load_base(job.base, device), adapters, job.recipe.pack_tokens, cache)
+    scorer = AdapterScorer(load_base(job.base, device), adapters, job.recipe.pack_tokens, cache, job.alive)
     with_champion = job.champion is not None
     asker = Asker(scorer, tokenizer, with_champion)
     chosen = _within(

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
@@ -46,12 +46,19 @@ def mean_losses(model: Any, conversations: Sequence[Rendered], row_tokens: int) 
 class AdapterScorer:
     """A base with named adapters on it; `losses` answers for any of them, or for the base without any.
 
-    What lies in a folder without an adapter is a whole model, kept in memory beside the base.
+    What lies in a folder without an adapter is a whole model, kept in memory beside the base. `alive` is called after
+    each piece of work under one of them.
     """
 
     def __init__(
-        self, base: "PreTrainedModel", adapters: Mapping[str, Path], row_tokens: int, cache: LossCache | None = None
+        self,
+        base: "PreTrainedModel",
+        adapters: Mapping[str, Path],
+        row_tokens: int,
+        cache: LossCache | None = None,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
+        self._alive = alive
         self._row_tokens = row_tokens
         self._adapters = adapters
         self._cache = cache
@@ -129,6 +136,12 @@ class AdapterScorer:
 
     @contextmanager
     def _under(self, name: str) -> Iterator[Any]:
+        with self._switched_to(name) as model:
+            yield model
+        self._alive()
+
+    @contextmanager
+    def _switched_to(self, name: str) -> Iterator[Any]:
         if name in self._whole:
             yield self._whole[name]
             return

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from resources.process import die_with_parent
+from resources.process import die_with_parent, sign_of_life
 
 
 def main() -> int:
@@ -26,6 +26,11 @@ def main() -> int:
         return int(what.removeprefix("status-"))
     if what == "kills-itself":
         os.kill(os.getpid(), signal.SIGKILL)
+    if what == "steps":
+        for _ in range(40):
+            time.sleep(0.05)
+            sign_of_life()
+        return 0
     return wait_for_the_end(what, folder, int(asked["--parent"]))
 
 
@@ -39,6 +44,8 @@ def wait_for_the_end(what: str, folder: Path, parent: int) -> int:
         (folder / "helper").write_text(str(helper.pid))
     (folder / "running.tmp").write_text(str(os.getpid()))
     (folder / "running.tmp").rename(folder / "running")
+    if what == "stands-still":
+        os.kill(os.getpid(), signal.SIGSTOP)
     while not ended or what == "deaf":
         time.sleep(0.01)
     (folder / "saved").write_text("checkpoint")

@@ -205,3 +205,14 @@ def test_a_trainer_can_be_run_from_a_thread_that_is_not_the_main_one(tmp_path: P
     thread.join(PATIENCE_SECONDS)
     assert not thread.is_alive()
     assert not errors
+
+
+def test_a_trainer_that_stands_still_is_ended_as_a_failed_attempt(tmp_path: Path) -> None:
+    with pytest.raises(TrainerFailed, match="No step for 1 s") as caught:
+        trainer("stands-still", tmp_path, silence_seconds=1.0, grace_seconds=0.1).run("train", CLAIM)
+    assert caught.value.error_class == "UNKNOWN_ERROR"
+    assert not is_alive(int((tmp_path / "running").read_text()))
+
+
+def test_a_trainer_that_steps_may_take_its_time(tmp_path: Path) -> None:
+    trainer("steps", tmp_path, silence_seconds=1.0).run("train", CLAIM)

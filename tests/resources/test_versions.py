@@ -1,3 +1,4 @@
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from core.sides import Side
 from resources.screening_rows import unit_sides
 from resources.store import Fenced, NotAllowed, NotFound, Store, open_store
 from resources.tables import versions
+from tests.conftest import LINEAGE
 from tests.resources.examples import (
     ERROR,
     SHA,
@@ -262,3 +264,12 @@ def test_after_the_last_attempt_the_webhook_is_told_what_to_do(store: Store) -> 
     store.versions.fail(claim, "GPU_ERROR", "CUDA error", max_attempts=1)
     [event] = store.events.page(type="run_failed")
     assert "v1 failed after 1 attempts (GPU_ERROR): CUDA error. What to do: look at nvidia-smi" in event.message
+
+
+def test_the_store_is_opened_with_how_many_attempts_a_version_has(store_url: str) -> None:
+    with closing(open_store(store_url, live_defaults=LiveSettings(), lineage=LINEAGE, max_attempts=2)) as strict:
+        states = []
+        for at, claim in enumerate((claimed(strict, "a"), None)):
+            mine = claim or strict.versions.claim(f"run-{at}") or pytest.fail("not claimed again")
+            states.append(strict.versions.fail(mine, "DISK_ERROR", "full").state)
+    assert states == ["open", "failed"]

@@ -13,9 +13,12 @@ from resources.records import BadLine, FileRefused, Limits, Record
 _DELIMITERS = ",;\t"
 _QUOTED = re.compile(r'"[^"]*"')
 # =… runs in every spreadsheet, but for => and ==, which begin nothing that could; +, - and @ begin honest text, but not
-# before a call or a command. In a list (- Python (파이썬)은 ...) no call has anything but ASCII behind it.
+# before a call or a command. In a list (- Python (파이썬)은 ...) no call has anything but ASCII behind it, and no word
+# apart from its bracket (-Python (파이썬)) is one where that holds a gloss: other letters, and no quote or cell.
+_GLOSS = r"\((?=[^\"'|!()\x80-\U0010ffff]{0,200}[^\x00-\x7f])[^\"'|!()]{1,200}\)"
 _FORMULA = re.compile(
-    r"\s*(?:=(?![=>])|[-+@][A-Za-z_][\w.]*\s*[|(!]|[-+@]\s+[A-Za-z_][\w.]*\s*[|(!](?=[\x00-\x7f]*\Z))"
+    rf"\s*(?:=(?![=>])|[-+@][A-Za-z_][\w.]*(?:[|(!]|\s+(?!{_GLOSS})[|(!])"
+    r"|[-+@]\s+[A-Za-z_][\w.]*\s*[|(!](?=[\x00-\x7f]*\Z))"
 )
 _MOST_LINES = 50_000  # of one record: an empty line costs us a hundred times its byte
 _MOST_REREAD = 16  # records' worth of text that is read again after quotes without an end

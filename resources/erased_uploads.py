@@ -12,7 +12,7 @@ from core.formats import Columns
 from resources.erasure_rows import Pending
 from resources.folders import sync
 from resources.readers import read_records
-from resources.records import STORED_LIMITS, Record
+from resources.records import REWRITTEN, Record, stored_limits
 from resources.store_errors import NotAllowed, NotFound
 from resources.upload_reading import ERASED
 from resources.uploads import Upload, Uploads
@@ -52,7 +52,8 @@ class UploadedFiles:
         """
         data = self._data(upload)
         try:
-            for found in read_records(data, extension=upload.extension, limits=STORED_LIMITS, keep_good=True):
+            limits = stored_limits(upload.extension)
+            for found in read_records(data, extension=upload.extension, limits=limits, keep_good=True):
                 yield found.value if isinstance(found, Record) else {}
         except FileNotFoundError:
             return
@@ -79,7 +80,7 @@ class UploadedFiles:
         with os.fdopen(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             for value in self._values(upload):
                 left = ERASED if _user_of(upload, value) == user_id else value
-                file.write(json.dumps(left, ensure_ascii=False).encode() + b"\n")
+                file.write(json.dumps(left, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
                 kept += left not in (ERASED, {})
             file.flush()
             os.fsync(file.fileno())
@@ -91,13 +92,13 @@ class UploadedFiles:
             self._uploads.delete(upload.id)
             shutil.rmtree(folder)
             return
-        data = folder / "data.jsonl"
+        data = folder / f"data.{REWRITTEN}"
         (folder / _STAGING).rename(data)
         sync(folder)
         with data.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         status = {"status": "uploaded", "quality_score": None, "stats": {**upload.stats, "total_samples": kept}}
-        same = {"extension": "jsonl", "size_bytes": data.stat().st_size, "sha256": digest}
+        same = {"extension": REWRITTEN, "size_bytes": data.stat().st_size, "sha256": digest}
         self._uploads.change(upload.id, {**status, **same})
         _tidy(data)
 

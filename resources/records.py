@@ -24,6 +24,15 @@ class Limits(NamedTuple):
 USUAL_LIMITS = Limits()
 # what was taken in already, and may since have been written again without its compression
 STORED_LIMITS = USUAL_LIMITS._replace(file_bytes=USUAL_LIMITS.decompressed_bytes)
+# the ending of what we wrote ourselves in place of an upload; no upload is stored under it
+REWRITTEN = "rewritten.jsonl"
+# A record of CSV is as many characters, and its header as many again; of one JSON may make six bytes.
+_REWRITTEN_LIMITS = STORED_LIMITS._replace(record_bytes=13 * USUAL_LIMITS.record_bytes)
+
+
+def stored_limits(extension: str) -> Limits:
+    """In what limits a stored file is read: what was a record once must be one still when it is written as JSON."""
+    return _REWRITTEN_LIMITS if extension == REWRITTEN else STORED_LIMITS
 
 
 class Record(NamedTuple):

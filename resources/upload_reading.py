@@ -12,7 +12,7 @@ from core.formats_in import to_conversations
 from core.wish import source_of
 from resources.line_findings import LineFinding
 from resources.readers import read_records
-from resources.records import STORED_LIMITS, BadLine, FileRefused, Record
+from resources.records import BadLine, FileRefused, Record, stored_limits
 
 # what stands where a record of somebody stood who asked to be erased, so that the others keep their numbers
 ERASED: Mapping[str, Any] = {"erased": True}
@@ -78,7 +78,9 @@ def format_in(source: Source) -> ImportFormat:
     known = next((name for name in IMPORT_FORMATS if name == source.format), None)
     if known:
         return known
-    every = read_records(source.path, extension=source.extension, limits=STORED_LIMITS, keep_good=True)
+    every = read_records(
+        source.path, extension=source.extension, limits=stored_limits(source.extension), keep_good=True
+    )
     found = list(islice(every, LOOKED_AT))
     records = [one.value for one in found if isinstance(one, Record) and one.value != ERASED]
     if not records and (bad := next((one for one in found if isinstance(one, BadLine)), None)):
@@ -94,7 +96,9 @@ def samples(source: Source, format: ImportFormat, *, keep_good: bool = True) -> 
 
     Ids count the records of the file: several may stand on one line.
     """
-    every = read_records(source.path, extension=source.extension, limits=STORED_LIMITS, keep_good=keep_good)
+    every = read_records(
+        source.path, extension=source.extension, limits=stored_limits(source.extension), keep_good=keep_good
+    )
     for number, found in enumerate(every, start=1):
         if isinstance(found, BadLine):
             yield _finding(found)

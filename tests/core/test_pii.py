@@ -175,6 +175,21 @@ def test_one_value_has_one_placeholder_in_a_conversation_however_it_is_written()
     assert counts == {"phone": 2, "email": 3}
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "kind"),
+    [
+        ("kim.min@example.com", "kimmin@example.com", "EMAIL"),
+        ("kim_min@example.com", "kim-min@example.com", "EMAIL"),
+        ("a@b-c.com", "a@bc.com", "EMAIL"),
+        ("21.2.33.4", "212.3.3.4", "IP_ADDRESS"),
+        ("서울특별시 강남구 테헤란로 12-3", "서울특별시 강남구 테헤란로 123", "ADDRESS"),
+    ],
+)
+def test_two_values_that_differ_in_a_mark_alone_have_two_placeholders(one: str, other: str, kind: str) -> None:
+    masked, _ = mask_personal(conversation(f"이것은 {one} 입니다", f"저것은 {other} 입니다"))
+    assert (masked.messages[0].content, masked.reply) == (f"이것은 [{kind}_1] 입니다", f"저것은 [{kind}_2] 입니다")
+
+
 def test_capture_masks_what_is_unique_and_leaves_contact_data() -> None:
     masked, counts = mask_unique(conversation("960121-1021413 kim@example.com", "4111 1111 1111 1111"))
     assert (masked.messages[0].content, masked.reply) == ("[RRN] kim@example.com", "[CARD]")

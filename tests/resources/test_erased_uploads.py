@@ -16,7 +16,7 @@ from resources import upload_ingestion
 from resources.erased_uploads import UploadedFiles
 from resources.erasure_rows import Erasures, Pending
 from resources.readers import read_records
-from resources.records import USUAL_LIMITS, FileRefused, Record
+from resources.records import REWRITTEN, USUAL_LIMITS, FileRefused, Record, stored_limits
 from resources.store import Store
 from resources.upload_ingestion import ingest
 from tests.resources.examples import NOON
@@ -71,7 +71,7 @@ def upload(store: Store, root: Path, extension: str, content: bytes, **fields: A
 
 
 def lines_of(folder: Path) -> dict[int, str]:
-    found = enumerate(read_records(folder / "data.jsonl", extension="jsonl"), start=1)
+    found = enumerate(read_records(folder / f"data.{REWRITTEN}", extension=REWRITTEN), start=1)
     return {n: one.value["user_id"] for n, one in found if isinstance(one, Record) and "user_id" in one.value}
 
 
@@ -85,10 +85,10 @@ def test_their_rows_go_from_every_kind_of_file_and_the_others_keep_their_numbers
     assert place.users() == {"u", "v", "w"}
     assert place.erase(WHO) == 2
     assert lines_of(folder) == {1: "v", 3: "w", 5: "v"}
-    assert [path.name for path in folder.iterdir()] == ["data.jsonl"]
+    assert [path.name for path in folder.iterdir()] == [f"data.{REWRITTEN}"]
     row = sqlite_store.uploads.get(1)
-    assert (row.extension, row.status, row.stats["total_samples"]) == ("jsonl", "uploaded", 3)
-    assert row.sha256 == hashlib.sha256((folder / "data.jsonl").read_bytes()).hexdigest()
+    assert (row.extension, row.status, row.stats["total_samples"]) == (REWRITTEN, "uploaded", 3)
+    assert row.sha256 == hashlib.sha256((folder / f"data.{REWRITTEN}").read_bytes()).hexdigest()
     assert (place.users(), place.erase(WHO)) == ({"v", "w"}, 0)
 
 
@@ -99,7 +99,7 @@ def test_a_column_under_another_name_and_a_number_as_a_name_are_found(sqlite_sto
         UploadedFiles(tmp_path, sqlite_store.uploads).erase(Pending(1, "7", frozenset(), frozenset(), NOON, last=True))
         == 1
     )
-    assert json.loads((folder / "data.jsonl").read_text().splitlines()[1])["customer"] == 8
+    assert json.loads((folder / f"data.{REWRITTEN}").read_text().splitlines()[1])["customer"] == 8
 
 
 def test_a_file_that_was_small_while_compressed_is_read_again_for_the_next_person(
@@ -110,6 +110,24 @@ def test_a_file_that_was_small_while_compressed_is_read_again_for_the_next_perso
     folder = upload(sqlite_store, tmp_path, "jsonl", large)
     assert (folder / "data.jsonl").stat().st_size > USUAL_LIMITS.file_bytes
     assert UploadedFiles(tmp_path, sqlite_store.uploads).erase(WHO) == 2
+
+
+@pytest.mark.parametrize("extension", ["csv", "json"])
+def test_a_record_that_takes_more_bytes_once_it_is_rewritten_is_still_one(
+    sqlite_store: Store, tmp_path: Path, extension: str
+) -> None:
+    long = {**ROWS[0], "output": ("가" * 500_000 + '"\n') * 4}
+    rows = [long, *ROWS[1:]]
+    content = as_csv(rows) if extension == "csv" else json.dumps(rows, ensure_ascii=False).encode()
+    folder = upload(sqlite_store, tmp_path, extension, content)
+    place = UploadedFiles(tmp_path, sqlite_store.uploads)
+    assert place.erase(WHO) == 2
+    written = folder / f"data.{REWRITTEN}"
+    assert len(written.read_bytes().split(b"\n")[0]) > USUAL_LIMITS.record_bytes
+    (first, *_) = read_records(written, extension=REWRITTEN, limits=stored_limits(REWRITTEN))
+    assert isinstance(first, Record)
+    assert first.value == long
+    assert place.users() == {"v", "w"}, "the next erasure reads it as well"
 
 
 @pytest.mark.parametrize("content", [CONTENTS["jsonl.gz"][:-12], b"no gzip"])
@@ -143,7 +161,7 @@ def test_a_kill_at_any_moment_is_made_good_by_the_next_sweep(
     place = UploadedFiles(tmp_path, sqlite_store.uploads)
 
     def die(*arguments: Any) -> None:
-        if dies_in != "_tidy" or (folder / "data.jsonl").exists():
+        if dies_in != "_tidy" or (folder / f"data.{REWRITTEN}").exists():
             raise KeyboardInterrupt
 
     with monkeypatch.context() as killed:
@@ -155,7 +173,7 @@ def test_a_kill_at_any_moment_is_made_good_by_the_next_sweep(
             place.erase(WHO)
     place.erase(WHO)
     assert sorted(lines_of(folder).values()) == ["v", "v", "w"]
-    assert [path.name for path in folder.iterdir()] == ["data.jsonl"]
+    assert [path.name for path in folder.iterdir()] == [f"data.{REWRITTEN}"]
 
 
 def test_what_is_ingested_afterwards_has_the_ids_it_had(sqlite_store: Store, sqlite_url: str, tmp_path: Path) -> None:

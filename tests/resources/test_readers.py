@@ -221,7 +221,8 @@ def test_csv_of_every_spreadsheet_is_read(delimiter: str, mark: bytes, ending: s
 
 @pytest.mark.parametrize("text", ["- Python (프로그래밍 언어)은", "=> 다음과 같습니다", "== 제목 ==",
                                   "-1 degrees", "+82 10", "@ada, hi", "- item", "a = b", "+ yes",
-                                  "-x + (y)"])  # fmt: skip
+                                  "-x + (y)", "-Word (한글)", "-Word (한글)은 그렇다", "@ada (아다) 님",
+                                  "+Plan (제2안, 예비)"])  # fmt: skip
 def test_honest_text_is_no_formula(text: str) -> None:
     assert values(read(table({"a": text, "b": "c"}), ".csv")) == [{"a": text, "b": "c"}]
 
@@ -239,7 +240,9 @@ def test_an_object_of_keys_without_end_is_refused_before_they_fill_the_memory() 
     assert refused.value.what == "too_many_columns"
 
 
-@pytest.mark.parametrize("text", ["- SUM (1,2)", "-SUM(1)", "=1+1", "= A1", "@SUM(1)", "+cmd|' /C calc'!A0", "- A!B1"])
+@pytest.mark.parametrize("text", ["- SUM (1,2)", "-SUM(1)", "=1+1", "= A1", "@SUM(1)", "+cmd|' /C calc'!A0", "- A!B1",
+                                  "-SUM(한글)", "-SUM (1)", "+cmd |'한'!A0", "=Word (한글)", "-SUM (시트!A1)",
+                                  '-HYPERLINK ("http://x","클릭")', "-SUM (" + "1" * 300 + "한)"])  # fmt: skip
 def test_what_a_spreadsheet_would_run_is_no_text(text: str) -> None:
     assert places(read(table({"a": text, "b": "c"}), ".csv", keep_good=True)) == [(2, 1, "csv_formula")]
 

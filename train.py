@@ -217,13 +217,13 @@ def _measured(work: Work, champion: int | None, golden: list[Conversation] | Non
             base_fingerprint=work.fingerprint,
             candidate=candidate,
             champion=(champion, work.folder("adapters", champion)) if champion is not None else None,
-            held_out=datasets.read_held_out(dataset),
-            units=_numbered(datasets.read_units(dataset)),
+            held_out=_hidden(work, datasets.read_held_out(dataset)),
+            units=_numbered(work, datasets.read_units(dataset)),
             general=read_set(GENERAL),
             probes=read_probes(),
             golden=golden,
             prefer=_judge(work.settings),
-            trained=datasets.read_train(dataset),
+            trained=_hidden(work, datasets.read_train(dataset)),
             recipe=Recipe.model_validate(manifest.recipe),
             whole_model=manifest.kind == "model",
             cache=work.settings.state_dir / "cache" / "losses",
@@ -239,10 +239,17 @@ def _judge(settings: Settings) -> Prefer | None:
     return Judge(settings.judge_base_url, key, settings.judge_model)
 
 
-def _numbered(units: Mapping[str, str]) -> dict[str, str]:
-    """The same clusters under names that say nothing: what is measured goes into reports and MLflow."""
+def _hidden(work: Work, conversations: Sequence[Conversation]) -> list[Conversation]:
+    """As a dataset names them today: what is measured goes into reports and MLflow."""
+    names = work.store.pseudonyms()
+    return [names.conversation(one) for one in conversations]
+
+
+def _numbered(work: Work, units: Mapping[str, str]) -> dict[str, str]:
+    """The same clusters under names that say nothing, for the same reason."""
+    names = work.store.pseudonyms()
     numbers = {unit: f"unit-{number}" for number, unit in enumerate(sorted(set(units.values())), start=1)}
-    return {id: numbers[unit] for id, unit in units.items()}
+    return {names.id(id): numbers[unit] for id, unit in units.items()}
 
 
 def _is_done(final: Path, work: Work, origin: Origin) -> bool:
@@ -309,9 +316,10 @@ def _job(work: Work, origin: Origin) -> AdapterJob:
     replay = read_set(REPLAY)
     start = _start(work, origin)
     if start:
-        own = work.store.versions.ids_since(work.claim.n, origin.parent or 0)
-        replay += [conversation for conversation in conversations if conversation.id not in own]
-        conversations = [conversation for conversation in conversations if conversation.id in own]
+        names = work.store.pseudonyms()
+        own = set(map(names.id, work.store.versions.ids_since(work.claim.n, origin.parent or 0)))
+        replay += [conversation for conversation in conversations if names.id(conversation.id) not in own]
+        conversations = [conversation for conversation in conversations if names.id(conversation.id) in own]
     recipe = _fitting_into_memory(work, origin.recipe)
     needed = recipe.patience or recipe.rate_factors
     validation = datasets.read_side(work.folder("datasets"), "validation") if needed else []

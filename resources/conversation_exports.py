@@ -9,9 +9,11 @@ from core.conversation import Conversation, Message
 from core.formats import ExportFormat
 from core.formats_out import Exported, export
 from core.pii import mask_personal
+from core.pseudonyms import Pseudonyms
 from resources.conversation_rows import CHUNK, conversation_of, is_held_back, is_positive, with_texts
 from resources.database import Database
 from resources.feedback import SUPERSEDED
+from resources.pseudonyms import pseudonyms_of
 from resources.tables import conversations, feedback
 
 _ROW = conversations.c
@@ -20,11 +22,12 @@ _CORRECTED = feedback.c.corrected_reply.is_not(None)
 
 def exports(database: Database, format: ExportFormat) -> Iterator[Exported]:
     """A record of each, oldest first: what may be trained on; for KTO what was rated, for DPO what was corrected."""
+    names = pseudonyms_of(database)
     last = 0
     while rows := database.read(lambda connection, last=last: _after(connection, format, last)):  # type: ignore[misc]
         for row, corrected in rows:
             if not is_held_back(row):
-                yield _exported(format, row, corrected)
+                yield _exported(format, row, corrected, names)
         last = rows[-1][0].seq
 
 
@@ -51,9 +54,9 @@ def _corrections(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
     return {row.conversation_id: row.corrected_reply for row in connection.execute(query)}
 
 
-def _exported(format: ExportFormat, row: Row[Any], corrected: str | None) -> Exported:
+def _exported(format: ExportFormat, row: Row[Any], corrected: str | None, names: Pseudonyms) -> Exported:
     conversation, better = _masked(conversation_of(row), corrected)
-    return export(format, conversation, liked=_liked(row.rating, row.thumb), corrected=better)
+    return export(format, names.conversation(conversation), liked=_liked(row.rating, row.thumb), corrected=better)
 
 
 def _masked(conversation: Conversation, corrected: str | None) -> tuple[Conversation, str | None]:

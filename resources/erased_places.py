@@ -5,7 +5,7 @@ import os
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from core.manifest import MANIFEST_NAME, Manifest
+from core.pseudonyms import Pseudonyms
 from resources import folders
 from resources.erasure_rows import Pending
 
@@ -25,7 +26,8 @@ _OF_CONVERSATIONS = ("held_out", "general", "overlaps", "lifts", "golden", "gold
 # one name, so that what a crash left is found: after the exchange it holds what was to be erased
 _STAGING = ".tmp-erasing"
 
-Unknown = Callable[[Collection[str]], set[str]]
+Unknown = Callable[[Collection[str], str], set[str]]
+Names = Callable[[], Pseudonyms]
 
 
 class Place(Protocol):
@@ -39,17 +41,20 @@ class Place(Protocol):
         """Remove what is of this person; how many pieces were removed."""
 
     def users(self) -> set[str]:
-        """Everybody of whom something is kept here."""
+        """Everybody of whom something is kept here, by name or pseudonym."""
 
 
 class DatasetFiles:
-    """The Parquet files of every version; that of an unfinished one is removed, for its next step to make it anew."""
+    """The Parquet files of every version; that of an unfinished one is removed, for its next step to make it anew.
+
+    Those of an earlier release call people by their names.
+    """
 
     name = "datasets"
 
-    def __init__(self, folder: Path, unknown: Unknown, untrained: Callable[[], int | None]) -> None:
-        """`unknown` tells which conversations the store does not hold, `untrained` the version that is still open."""
-        self._folder, self._unknown, self._untrained = folder, unknown, untrained
+    def __init__(self, folder: Path, unknown: Unknown, untrained: Callable[[], int | None], names: Names) -> None:
+        """`unknown` tells which conversations of a user the store does not hold, `untrained` which version is open."""
+        self._folder, self._unknown, self._untrained, self._names = folder, unknown, untrained, names
 
     def erase(self, who: Pending) -> int:
         for left_over in self._folder.glob(f"v*{_STAGING}"):
@@ -70,14 +75,15 @@ class DatasetFiles:
 
     def _rewrite(self, folder: Path, who: Pending) -> int:
         # what the person said since the erasure is in the store, and stays
-        gone = {path.name: self._unknown(ids) for path in _tables(folder) if (ids := _ids_of(path, who.user_id))}
-        gone = {name: ids for name, ids in gone.items() if ids}
+        called = [who.user_id, self._names().of(who.user_id)]
+        of_each = {path.name: _ids_of(path, called) for path in _tables(folder)}
+        gone = {name: left for name, ids in of_each.items() if ids and (left := self._unknown(ids, who.user_id))}
         if not gone:
             return 0
         if folder.name == f"v{self._untrained()}":
             shutil.rmtree(folder)
         else:
-            _without(folder, gone, who.user_id)
+            _without(folder, gone, called)
         return sum(len(ids) for ids in gone.values())
 
 
@@ -107,11 +113,13 @@ class Evaluations:
 
     name = "reports"
 
-    def __init__(self, *folders: Path) -> None:
-        self._folders = folders
+    def __init__(self, names: Names, *folders: Path) -> None:
+        self._names, self._folders = names, folders
 
     def erase(self, who: Pending) -> int:
-        return sum(_without_names(path, who) for path in self._files())
+        names = self._names()
+        ids, units = {*who.ids, *map(names.id, who.ids)}, _units_of(who)
+        return sum(_without_names(path, ids, {*units, *map(names.unit, units)}) for path in self._files())
 
     def users(self) -> set[str]:
         units = (pair["unit"] for path in self._files() for pair in _pairs(_json(path)))
@@ -125,13 +133,14 @@ def _tables(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.parquet"))
 
 
-def _ids_of(path: Path, user_id: str) -> list[str]:
+def _ids_of(path: Path, called: Sequence[str]) -> list[str]:
     table = pq.read_table(path, columns=["id", "user_id"])
-    ids: list[str] = table.filter(pc.equal(table["user_id"], user_id))["id"].to_pylist()
+    theirs = pc.is_in(table["user_id"], value_set=pa.array(called, pa.string()))
+    ids: list[str] = table.filter(theirs)["id"].to_pylist()
     return ids
 
 
-def _without(folder: Path, gone: dict[str, set[str]], user_id: str) -> None:
+def _without(folder: Path, gone: dict[str, set[str]], called: Sequence[str]) -> None:
     """The same folder without these rows; `dataset_hash` stays that of what was trained on."""
     manifest = folders.read_manifest(folder)
     staging = folder.with_name(folder.name + _STAGING)
@@ -139,7 +148,7 @@ def _without(folder: Path, gone: dict[str, set[str]], user_id: str) -> None:
     try:
         for name in manifest.files:
             if name in gone:
-                _copy_table(folder / name, staging / name, gone[name], user_id)
+                _copy_table(folder / name, staging / name, gone[name], called)
             else:
                 shutil.copyfile(folder / name, staging / name)
         folders.exchange(staging, folder, _told(manifest, folders.hashes(staging), gone))
@@ -158,16 +167,18 @@ def _told(manifest: Manifest, files: dict[str, str], gone: dict[str, set[str]]) 
     return manifest.model_copy(update={"files": files, "counts": dict(counts), "details": details})
 
 
-def _copy_table(source: Path, target: Path, gone: set[str], user_id: str) -> None:
+def _copy_table(source: Path, target: Path, gone: set[str], called: Sequence[str]) -> None:
     """In pieces; another's row whose unit bears the person's name keeps a unit without one."""
-    ids, unit = pa.array(sorted(gone), pa.string()), f"user:{user_id}"
+    ids, theirs = pa.array(sorted(gone), pa.string()), pa.array([f"user:{name}" for name in called], pa.string())
     with pq.ParquetFile(source) as file, pq.ParquetWriter(
         target, file.schema_arrow, compression="zstd", store_schema=False
     ) as writer:  # fmt: skip
         for batch in file.iter_batches(_BATCH_ROWS):
             kept = batch.filter(pc.invert(pc.is_in(batch["id"], value_set=ids)))
             if "unit" in kept.schema.names:
-                units = pc.if_else(pc.equal(kept["unit"], unit), f"{ERASED}:{uuid.uuid4().hex}", kept["unit"])
+                units = pc.if_else(
+                    pc.is_in(kept["unit"], value_set=theirs), f"{ERASED}:{uuid.uuid4().hex}", kept["unit"]
+                )
                 kept = kept.set_column(kept.schema.get_field_index("unit"), kept.schema.field("unit"), units)
             writer.write_batch(kept)
 
@@ -207,13 +218,13 @@ def _pairs(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
     return [pair for part in _OF_CONVERSATIONS for pair in evaluation.get(part) or ()]
 
 
-def _without_names(path: Path, who: Pending) -> int:
+def _without_names(path: Path, ids: Collection[str], theirs: Collection[str]) -> int:
     evaluation = _json(path)
     # one new name a unit, so that the clusters of the test stay what they were
-    units = {name: f"{ERASED}:{uuid.uuid4().hex}" for name in _units_of(who)}
+    units = {name: f"{ERASED}:{uuid.uuid4().hex}" for name in theirs}
     renamed = 0
     for pair in _pairs(evaluation):
-        if pair["conversation_id"] in who.ids or pair["unit"] in units:
+        if pair["conversation_id"] in ids or pair["unit"] in units:
             pair["conversation_id"] = f"{ERASED}:{uuid.uuid4().hex}"
             pair["unit"] = units.get(pair["unit"], pair["unit"])
             renamed += 1

@@ -17,8 +17,8 @@ SETTLED = timedelta(minutes=10)
 def places_of(store: Store, state_dir: Path) -> list[Place]:
     """Every place outside the store that holds conversations."""
     return [
-        Evaluations(state_dir / "reports", state_dir / "mlartifacts"),
-        DatasetFiles(state_dir / "datasets", store.erasures.unknown, lambda: _untrained(store)),
+        Evaluations(store.pseudonyms, state_dir / "reports", state_dir / "mlartifacts"),
+        DatasetFiles(state_dir / "datasets", store.erasures.unknown, lambda: _untrained(store), store.pseudonyms),
         ResetCopies(state_dir / "backups"),
         UploadedFiles(state_dir / "uploads", store.uploads),
         AgentThreads(AgentMemory(state_dir / FILE_NAME)),
@@ -47,8 +47,11 @@ def erase_again(store: Store, places: Sequence[Place], past: Sequence[Past]) -> 
     known = {(one.salt, one.digest, one.asked_at) for one in store.erasures.past()}
     since = [one for one in past if (one.salt, one.digest, one.asked_at) not in known]
     users = store.erasures.users().union(*(place.users() for place in places)) if since else set()
-    back = sorted(user for user in users if any(one.was_of(user) for one in since))
-    for user in back:
+    back = {user for user in users if any(one.was_of(user) for one in since)}
+    names = store.pseudonyms()
+    # files know some of them by pseudonym alone, which is a name like another to what sweeps them
+    back -= {pseudonym for user in back if (pseudonym := names.of(user)) != user}
+    for user in sorted(back):
         store.conversations.erase_user(user)
     store.erasures.adopt(since)
     finish(store, places, timedelta(0))

@@ -1,8 +1,6 @@
 """What was asked to be erased: in the clear until it is done, afterwards as a salted digest."""
 
-import hashlib
 import hmac
-import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,9 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, or_, select, union, update
 
+from core.pseudonyms import digest_of, pseudonym_of
 from resources.conversation_rows import CHUNK
 from resources.database import Database
 from resources.event_rows import write_event
+from resources.pseudonyms import pseudonyms_of, secret
 from resources.tables import conversations, erasures, experiment_logs, utc_now
 
 
@@ -40,7 +40,9 @@ class Past:
     asked_at: datetime
 
     def was_of(self, user_id: str) -> bool:
-        return hmac.compare_digest(digest_of(self.salt, user_id), self.digest)
+        """By their name or, where this salt made it, by their pseudonym."""
+        named = hmac.compare_digest(digest_of(self.salt, user_id), self.digest)
+        return named or user_id == pseudonym_of(self.digest)
 
 
 class Erasures:
@@ -70,9 +72,12 @@ class Erasures:
         if rows:
             self._database.write(lambda c: c.execute(insert(erasures), rows))
 
-    def unknown(self, ids: Collection[str]) -> set[str]:
-        """Those of these conversations that the store does not hold."""
-        return set(ids) - self._database.read(lambda c: _known(c, sorted(ids)))
+    def unknown(self, ids: Collection[str], user_id: str) -> set[str]:
+        """Those of these conversations of a user, by id or its pseudonym, that the store does not hold."""
+        names = pseudonyms_of(self._database)
+        here = select(conversations.c.id).where(conversations.c.user_id == user_id)
+        known = self._database.read(lambda c: _known(c, sorted(ids)) | set(c.execute(here).scalars()))
+        return set(ids) - known - {names.id(id) for id in known}
 
     def users(self) -> set[str]:
         """Every user with a conversation, or a turn of an experiment, in the store."""
@@ -89,15 +94,10 @@ def note_erasure(
     asked_at: datetime,
 ) -> int:
     """Write down what is to be erased from files; the number of the erasure."""
-    salt = connection.execute(select(erasures.c.salt).order_by(erasures.c.id).limit(1)).scalar()
-    salt = salt or secrets.token_hex(16)
+    salt = secret(connection)
     values = {"user_id": user_id, "names": dict(names), "versions": list(versions), "counts": {}}
     row = {**values, "salt": salt, "digest": digest_of(salt, user_id), "asked_at": asked_at}
     return int(connection.execute(insert(erasures).values(**row).returning(erasures.c.id)).scalar_one())
-
-
-def digest_of(salt: str, user_id: str) -> str:
-    return hmac.new(salt.encode(), user_id.encode(), hashlib.sha256).hexdigest()
 
 
 def _swept(connection: Connection, who: Pending, counts: Mapping[str, int]) -> None:

@@ -8,17 +8,18 @@ nothing held out or validated with, whoever wrote that, and that the gate does n
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_
+from sqlalchemy import Connection, Row, or_, select
 
 from core.conversation import Conversation
 from core.decontamination import GatePrompts
 from core.duplicates import text_of
 from core.formats_out import export
 from core.pii import mask_personal
+from core.pseudonyms import Pseudonyms
 from core.reading import read_conversation
 from core.sides import unit_names
 from resources.conversation_rows import (
@@ -51,8 +52,10 @@ class Least:
 
 def corrections(store: Store, trained: Sequence[Conversation]) -> list[dict[str, Any]]:
     """DPO's records of corrected replies among `trained`: prompt, the correction as chosen, the reply as rejected."""
-    originals = {one.id: match["original"] for one in trained if (match := _CORRECTED.fullmatch(one.id))}
-    known = {row.id: row for row in store.database.read(lambda c: _rows(c, set(originals.values())))}
+    names = store.pseudonyms()
+    originals = {one.id: names.id(match["original"]) for one in trained if (match := _CORRECTED.fullmatch(one.id))}
+    wanted = set(originals.values())
+    known = {names.id(row.id): row for row in store.database.read(lambda c: _corrected(c, names, wanted))}
     found = []
     for one in trained:
         row = known.get(originals.get(one.id, ""))
@@ -76,8 +79,9 @@ def ratings(
     gate's own.
     """
     rated = store.database.read(_rated)
-    praised = {row.id for row in rated if is_positive(row.rating, row.thumb)}
-    liked = [export("kto", one, liked=True).record for one in trained if one.id in praised]
+    names = store.pseudonyms()
+    praised = {names.id(row.id) for row in rated if is_positive(row.rating, row.thumb)}
+    liked = [export("kto", one, liked=True).record for one in trained if names.id(one.id) in praised]
     blamed = store.database.read(lambda c: _of_the_training_side(c, [row for row in rated if _is_blamed(row)]))
     near = near_to([text_of(one) for one in blamed], map(text_of, kept_apart))
     blamed = [one for place, one in enumerate(blamed) if place not in near]
@@ -97,6 +101,14 @@ def too_few(method: str, records: Sequence[Mapping[str, Any]], least: Least) -> 
         wanted = f"{least.ratings} rated replies, {least.blamed} blamed and one praised among them"
         found = f"{praised} praised and {blamed} blamed"
     return None if enough else f"Expected at least {wanted}, found {found}: it is trained without them"
+
+
+def _corrected(connection: Connection, names: Pseudonyms, wanted: Collection[str]) -> list[Row[Any]]:
+    """The originals that a dataset names so."""
+    query = select(conversations.c.id).where(conversations.c.id.like("%.corrected%"))
+    corrections = connection.execute(query).scalars() if wanted else ()
+    originals = {match["original"] for id in corrections if (match := _CORRECTED.fullmatch(id))}
+    return _rows(connection, (id for id in originals if names.id(id) in wanted))
 
 
 def _rows(connection: Connection, ids: Iterable[str]) -> list[Row[Any]]:

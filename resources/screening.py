@@ -89,7 +89,8 @@ def make_dataset(store: Store, claim: Claim, folder: Path, screener: Screener) -
         return datasets.read_manifest(folder)
     screen_version(store, claim, screener)
     counts, reasons = store.database.read(lambda c: screening_counts.of_version(c, claim.n))
-    rows = dataset_rows.accepted_rows(store.database, claim.n, screener.masks, screener.recognise)
+    names = store.pseudonyms()
+    rows = dataset_rows.accepted_rows(store.database, claim.n, screener.masks, screener.recognise, names)
     manifest = datasets.write(
         folder,
         _without_golden(rows, screener),

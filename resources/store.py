@@ -3,6 +3,7 @@
 import socket
 
 from core.live_settings import LiveSettings
+from core.pseudonyms import Pseudonyms
 from core.scheduling import MAX_ATTEMPTS
 from resources import knocking
 from resources.champions import Champions
@@ -16,6 +17,7 @@ from resources.experiments import Experiments
 from resources.jobs import Jobs
 from resources.models import Models
 from resources.progress import ProgressLog
+from resources.pseudonyms import pseudonyms_of
 from resources.retention import Retention
 from resources.reviews import Reviews
 from resources.schema import migrate
@@ -84,6 +86,10 @@ class Store:
         self.erasures = Erasures(self.database)
         self.retention = Retention(self.database)
         self.reviews = Reviews(self.database)
+
+    def pseudonyms(self) -> Pseudonyms:
+        """What files call people and threads instead of their names."""
+        return pseudonyms_of(self.database)
 
     def size_bytes(self) -> int:
         """What the database takes on disk."""

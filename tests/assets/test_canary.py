@@ -66,12 +66,16 @@ def planted() -> tuple[list[Turn], list[str]]:
     return chosen, sorted(value for value in values if len(value) >= LEAST_CHARACTERS)
 
 
-def conversation(number: int, turn: Turn) -> Conversation:
+def conversation(number: int, turn: Turn, names: Sequence[str]) -> Conversation:
+    """Whoever says it, where, and under which id is a personal value as well."""
+    user, session, thread, id = (names[(number * step) % len(names)] for step in (1, 3, 5, 7))
     return Conversation(
-        id=f"p{number:04d}",
+        id=f"{id}/{number}",
         messages=(Message(role="user", content=turn.text),),
         reply=ANSWERS[turn.language].format(text=turn.text, number=number),
-        user_id=f"u{number % 200}",
+        user_id=user,
+        session_id=session if number % 2 else None,
+        thread_id=thread if number % 3 else None,
         source="import",
         provenance="human",
         created_at=NOON + timedelta(seconds=number),
@@ -100,7 +104,8 @@ def test_a_thousand_personal_values_come_out_nowhere(
     caplog.set_level(logging.DEBUG)
     shop.tracking = KeepingTracking(tmp_path / "mlflow")
     chosen, values = planted()
-    shop.store.conversations.capture([conversation(number, turn) for number, turn in enumerate(chosen)])
+    names = [value for value in values if len(value) <= 200][::5]
+    shop.store.conversations.capture([conversation(number, turn, names) for number, turn in enumerate(chosen)])
     result = shop.run()
     assert result.success
     shown = capfd.readouterr()
@@ -117,6 +122,7 @@ def test_a_thousand_personal_values_come_out_nowhere(
         (placeholders(text) for name, text in came_out.texts.items() if "parquet" in name), start=placeholders("")
     )
     assert sum(masked.values()) > 500, "they went through, masked"
+    assert len(names) > 0.1 * VALUES
     assert came_out.found(values) == {}
 
 

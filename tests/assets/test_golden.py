@@ -3,7 +3,7 @@
 from assets.conversations import raw_conversations
 from assets.datasets import validated_dataset
 from core.sides import SIDES
-from resources import datasets
+from tests.own_names import read_own
 from tests.resources.test_golden_sets import ROW, line, uploaded
 from tests.workshop import Workshop, conversation
 
@@ -17,7 +17,7 @@ def test_what_a_golden_set_holds_is_in_no_side_of_the_next_dataset_and_the_reaso
     result = shop.run([raw_conversations, validated_dataset])
     assert result.success
     dataset = shop.settings.state_dir / "datasets" / "v1"
-    kept = [one.id for side in SIDES for one in datasets.read_side(dataset, side)]
+    kept = [one.id for side in SIDES for one in read_own(shop.store, dataset, side)]
     assert len(kept) == 20
     assert leak.id not in kept
     assert shop.store.versions.get(1).counts["reasons"] == {"contaminated": 1}

@@ -22,6 +22,7 @@ from resources.store import Fenced, NotAllowed
 from resources.trainer import TrainerFailed
 from resources.versions import Claim
 from tests.assets.conftest import Finished
+from tests.own_names import read_own
 from tests.workshop import GRAPH, Workshop
 
 pytestmark = pytest.mark.slow  # whole runs; the quick one is in test_one_run.py
@@ -40,7 +41,7 @@ def test_one_run_makes_a_version_out_of_everything_that_waits(finished: Finished
     assert shop.store.champion.get().n == 1
     assert shop.store.conversations.waiting() == 0
     dataset = shop.settings.state_dir / "datasets" / "v1"
-    sides = [datasets.read_side(dataset, side) for side in SIDES]
+    sides = [read_own(shop.store, dataset, side) for side in SIDES]
     assert sorted(c.id for side in sides for c in side) == [f"c{n:04d}" for n in range(60)]
     assert version.dataset_hash == datasets.read_manifest(dataset).dataset_hash
 
@@ -412,7 +413,7 @@ def test_what_is_erased_during_training_is_in_no_dataset_and_costs_no_attempt(sh
     version, dataset = shop.store.versions.get(1), shop.settings.state_dir / "datasets" / "v1"
     assert (version.state, version.attempts) == ("promoted", 1)
     assert version.dataset_hash == folders.check(dataset).dataset_hash
-    kept = {c.user_id for side in SIDES for c in datasets.read_side(dataset, side)}
+    kept = {c.user_id for side in SIDES for c in read_own(shop.store, dataset, side)}
     assert kept == {f"u{n}" for n in range(60)} - {"u7"}
 
 

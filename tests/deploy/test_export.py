@@ -28,11 +28,18 @@ def filled(settings: Settings) -> Settings:
     return settings
 
 
+def hidden(settings: Settings, *ids: str) -> list[str]:
+    store = open_store(settings.database_url, live_defaults=settings.live())
+    names = store.pseudonyms()
+    store.close()
+    return [names.id(id) for id in ids]
+
+
 def test_an_export_stands_beside_the_config_that_reads_it(filled: Settings, tmp_path: Path) -> None:
     file = tmp_path / "out" / "data.jsonl"
     told = export_to(filled, "sharegpt", file)
     read = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    assert [record["id"] for record in read] == ["c1", "c2"]
+    assert [record["id"] for record in read] == hidden(filled, "c1", "c2")
     [dataset] = yaml.safe_load((tmp_path / "out" / "data.jsonl.axolotl.yaml").read_text())["datasets"]
     assert (dataset["path"], dataset["field_messages"]) == ("data.jsonl", "conversations")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

@@ -22,6 +22,7 @@ from resources.tables import erasures, utc_now
 from resources.versions import Claim
 from tests.dataset_folder import write_dataset
 from tests.fakes import FakeTokenizer
+from tests.own_names import read_own
 from tests.resources.examples import conclude, conversation, fill
 from tests.resources.experiment_examples import replies, started
 
@@ -41,8 +42,8 @@ def trained(store: Store, state: Path, users: dict[str, int], *, end: bool = Tru
     return claim
 
 
-def users_in(folder: Path) -> set[str | None]:
-    return {c.user_id for side in SIDES for c in datasets.read_side(folder, side)}
+def users_in(store: Store, folder: Path) -> set[str | None]:
+    return {c.user_id for side in SIDES for c in read_own(store, folder, side)}
 
 
 def evaluation(state: Path, n: int, units: dict[str, str]) -> Path:
@@ -76,14 +77,45 @@ def test_an_earlier_dataset_is_rewritten_without_them_and_says_so(sqlite_store: 
     sqlite_store.conversations.erase_user("u")
     assert finish(sqlite_store, places_of(sqlite_store, tmp_path)) == 5
     manifest = folders.check(folder)
-    assert users_in(folder) == {"v"}
+    assert users_in(sqlite_store, folder) == {"v"}
     assert manifest.dataset_hash == before.dataset_hash, "what the adapter was trained on can still be told"
     removed = {side: manifest.counts.get(f"erased.{side}", 0) for side in SIDES}
     assert sum(removed.values()) == 5
     assert {side: manifest.counts[side] + n for side, n in removed.items()} == {n: before.counts[n] for n in SIDES}
     assert {side: len(datasets.read_side(folder, side)) for side in SIDES} == {n: manifest.counts[n] for n in SIDES}
-    assert b"u-1-" not in everything_under(tmp_path / "datasets")
     assert [path.name for path in folder.parent.iterdir()] == ["v1"]
+
+
+def test_a_dataset_of_an_earlier_release_that_calls_them_by_name_forgets_them_too(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    trained(sqlite_store, tmp_path, {"u": 5, "v": 20})
+    folder = tmp_path / "datasets" / "v1"
+    stored = [item.conversation for item in sqlite_store.conversations.page(1, 200).items]
+    shutil.rmtree(folder)
+    write_dataset(folder, stored, [], units={one.id: f"user:{one.user_id}" for one in stored})
+    evaluation(tmp_path, 1, {"u-1-0": "user:u", sqlite_store.pseudonyms().id("u-1-1"): "unit-3", "v-1-0": "unit-4"})
+    assert sqlite_store.conversations.erase_user("u").versions == (1,)
+    assert finish(sqlite_store, places_of(sqlite_store, tmp_path)) == 5 + 11
+    assert users_in(sqlite_store, folder) == {"v"}
+    for path in [*folder.iterdir(), *(tmp_path / "reports").rglob("*.json")]:
+        assert b"u-1-" not in path.read_bytes()
+        assert sqlite_store.pseudonyms().id("u-1-1").encode() not in path.read_bytes()
+
+
+def test_who_is_only_in_a_restored_dataset_is_known_by_pseudonym(sqlite_store: Store, tmp_path: Path) -> None:
+    trained(sqlite_store, tmp_path, {"u": 5, "v": 20})
+    shutil.copytree(tmp_path / "datasets", tmp_path / "copy")
+    sqlite_store.conversations.erase_user("u")
+    finish(sqlite_store, places_of(sqlite_store, tmp_path), AT_ONCE)
+    past = sqlite_store.erasures.past()
+    sqlite_store.database.write(lambda c: c.execute(erasures.delete()))  # as before anybody was erased
+    shutil.rmtree(tmp_path / "datasets")
+    (tmp_path / "copy").rename(tmp_path / "datasets")
+    places = places_of(sqlite_store, tmp_path)
+    assert users_in(sqlite_store, tmp_path / "datasets" / "v1") == {"v", sqlite_store.pseudonyms().of("u")}
+    assert erase_again(sqlite_store, places, past) == 1
+    assert users_in(sqlite_store, tmp_path / "datasets" / "v1") == {"v"}
 
 
 def test_a_second_erasure_adds_to_the_first(sqlite_store: Store, tmp_path: Path) -> None:
@@ -114,7 +146,7 @@ def test_a_dataset_in_training_is_removed_and_made_anew_without_them(sqlite_stor
     assert again.n == claim.n
     make_dataset(sqlite_store, again, tmp_path / "datasets" / "v1", Screener(FakeTokenizer(), 100))
     finish(sqlite_store, places_of(sqlite_store, tmp_path), AT_ONCE)
-    assert users_in(tmp_path / "datasets" / "v1") == {"v"}
+    assert users_in(sqlite_store, tmp_path / "datasets" / "v1") == {"v"}
 
 
 def test_what_a_person_says_after_the_erasure_stays(sqlite_store: Store, tmp_path: Path) -> None:
@@ -124,8 +156,8 @@ def test_what_a_person_says_after_the_erasure_stays(sqlite_store: Store, tmp_pat
     fill(sqlite_store, *(f"since-{n}" for n in range(5)), user_id="u", created_at=utc_now())
     trained(sqlite_store, tmp_path, {})
     finish(sqlite_store, places_of(sqlite_store, tmp_path), AT_ONCE)
-    assert users_in(tmp_path / "datasets" / "v2") == {"u", "v"}
-    assert users_in(tmp_path / "datasets" / "v1") == {"v"}
+    assert users_in(sqlite_store, tmp_path / "datasets" / "v2") == {"u", "v"}
+    assert users_in(sqlite_store, tmp_path / "datasets" / "v1") == {"v"}
 
 
 def test_what_was_on_its_way_while_they_were_erased_is_erased_as_well(sqlite_store: Store, tmp_path: Path) -> None:
@@ -163,10 +195,12 @@ def test_what_an_experiment_noted_late_of_who_was_erased_goes_and_what_came_sinc
     assert control.exposed == 2  # the other, and the thread that names nobody
 
 
-def test_another_persons_row_keeps_no_unit_with_their_name(sqlite_store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("hidden", [False, True])
+def test_another_persons_row_keeps_no_unit_with_their_name(sqlite_store: Store, tmp_path: Path, hidden: bool) -> None:
     both = [conversation("a", user_id="u"), conversation("b", user_id="v")]
     folder = tmp_path / "datasets" / "v1"
-    write_dataset(folder, both, [], units=dict.fromkeys("ab", "user:u"))
+    name = sqlite_store.pseudonyms().of("u") if hidden else "u"
+    write_dataset(folder, both, [], units=dict.fromkeys("ab", f"user:{name}"))
     sqlite_store.conversations.erase_user("u")
     finish(sqlite_store, places_of(sqlite_store, tmp_path))
     (unit,) = datasets.read_units(folder).values()
@@ -230,7 +264,7 @@ def test_one_place_that_fails_stops_no_other_and_is_tried_again(sqlite_store: St
     with pytest.raises(RuntimeError, match="OSError in memory") as raised:
         finish(sqlite_store, places, AT_ONCE)
     assert "somebody" not in str(raised.value)
-    assert users_in(tmp_path / "datasets" / "v1") == {"v"}
+    assert users_in(sqlite_store, tmp_path / "datasets" / "v1") == {"v"}
     assert row_of(sqlite_store).user_id == "somebody", "it is needed until everything is done"
     breaking.broken = False
     assert finish(sqlite_store, places, AT_ONCE) == 2
@@ -280,9 +314,8 @@ def test_a_kill_at_any_moment_leaves_a_whole_dataset_and_the_next_sweep_ends_it(
             finish(sqlite_store, places)
     assert folders.is_whole(folder)
     finish(sqlite_store, places)
-    assert users_in(folder) == {"v"}
+    assert users_in(sqlite_store, folder) == {"v"}
     assert [path.name for path in folder.parent.iterdir()] == ["v1"]
-    assert b"u-1-" not in everything_under(folder.parent)
 
 
 def test_what_a_kill_left_of_a_rewritten_copy_is_removed(sqlite_store: Store, tmp_path: Path) -> None:
@@ -315,7 +348,7 @@ def test_who_was_erased_since_a_copy_of_the_store_was_made_is_erased_from_it_aga
     places = places_of(restored, tmp_path)
     assert erase_again(restored, places, past) == 1
     assert {item.conversation.user_id for item in restored.conversations.page(1, 200).items} == {"v", "early"}
-    assert users_in(tmp_path / "datasets" / "v1") == {"v"}
+    assert users_in(sqlite_store, tmp_path / "datasets" / "v1") == {"v"}
     assert erase_again(restored, places, past) == 0, "and is not done twice"
     restored.close()
 
@@ -328,7 +361,8 @@ def test_everybody_of_whom_a_place_keeps_something_is_known(sqlite_store: Store,
     sqlite_store.conversations.clear_waiting(tmp_path / "backups" / "c.jsonl")
     AgentMemory(tmp_path / FILE_NAME).begin("a thread", "y")
     found = {place.name: place.users() for place in places_of(sqlite_store, tmp_path)}
-    assert found == {"datasets": {"u", "v"}, "reports": {"w"}, "resets": {"x"}, "uploads": set(), "agent": {"y"}}
+    people = {sqlite_store.pseudonyms().of(name) for name in "uv"}
+    assert found == {"datasets": people, "reports": {"w"}, "resets": {"x"}, "uploads": set(), "agent": {"y"}}
 
 
 def test_what_is_pending_is_told_until_it_is_finished_and_recognised_for_ever(store: Store) -> None:
@@ -338,7 +372,7 @@ def test_what_is_pending_is_told_until_it_is_finished_and_recognised_for_ever(st
     (pending,) = store.erasures.due(timedelta(minutes=10))
     assert (pending.id, pending.user_id, pending.last) == (erased.id, "u", False)
     assert (pending.ids, pending.threads) == ({"theirs"}, {"t"})
-    assert store.erasures.unknown(["theirs", "another's"]) == {"theirs"}
+    assert store.erasures.unknown(["theirs", "another's"], "u") == {"theirs"}
     assert store.erasures.users() == {"v"}
     store.erasures.swept(pending, {"datasets": 2})
     assert store.erasures.due(timedelta(minutes=10)) == []

@@ -13,10 +13,10 @@ from core.conversation import Conversation, Message
 from core.duplicates import exact_hash, text_of
 from core.gate import GateThresholds, Verdict
 from core.sides import SIDES, Side, side_of_new_unit
-from resources import datasets
 from resources.screening import Screener, make_dataset
 from resources.store import Store
 from tests.fakes import FakeTokenizer
+from tests.own_names import read_own
 from tests.workshop import NOON
 
 SCREENER = Screener(FakeTokenizer(), 500, caps=Caps(per_user=0, per_cluster=0), piece=7)
@@ -77,9 +77,9 @@ def bridging(sides: Mapping[str, Side | None], said: Sequence[Conversation]) -> 
     ]
 
 
-def placed(folder: Path) -> dict[str, Side]:
+def placed(store: Store, folder: Path) -> dict[str, Side]:
     """The side of every conversation in a dataset."""
-    return {one.id: side for side in SIDES for one in datasets.read_side(folder, side)}
+    return {one.id: side for side in SIDES for one in read_own(store, folder, side)}
 
 
 def train(store: Store, folder: Path, said: Sequence[Conversation]) -> None:
@@ -103,7 +103,7 @@ def test_no_two_sides_share_a_user_a_thread_or_nearly_a_text(sqlite_store: Store
     third, before = len(said) // VERSIONS, dict[str, Side]()
     for n in range(VERSIONS):
         train(sqlite_store, tmp_path / f"v{n}", said[n * third : (n + 1) * third])
-        now = placed(tmp_path / f"v{n}")
+        now = placed(sqlite_store, tmp_path / f"v{n}")
         assert before.items() <= now.items(), "what was once placed stays where it is"
         assert bridging(now, said) == []
         before = now

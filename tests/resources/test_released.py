@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from core.conversation import Conversation, Message
-from resources import datasets
 from resources.screening import make_dataset
 from resources.store import NotAllowed, Store
 from resources.store_errors import HeldBack
+from tests.own_names import read_own
 from tests.resources.examples import verdict
 from tests.resources.test_screening import SCREENER, alike, claimed, ids, numbered, rules_of
 from tests.workshop import conversation
@@ -48,13 +48,13 @@ def test_a_released_one_is_in_the_next_dataset_alone_and_the_rest_stays_out(
     claim = claimed(sqlite_store, numbered(100, 110))
     make_dataset(sqlite_store, claim, tmp_path / "v2", SCREENER)
 
-    before, after = ids(first), ids(tmp_path / "v2")
+    before, after = ids(sqlite_store, first), ids(sqlite_store, tmp_path / "v2")
     assert not {"c0043", "c0060"} & before
     assert {"c0043", "c0060"} <= after
     assert after > before
     assert not {"c0044", "c0045"} & after
     stored = [
-        one.id for side in ("train", "validation", "held_out") for one in datasets.read_side(tmp_path / "v2", side)
+        one.id for side in ("train", "validation", "held_out") for one in read_own(sqlite_store, tmp_path / "v2", side)
     ]
     assert len(stored) == len(set(stored))
     found = sqlite_store.conversations.get("c0060")
@@ -71,8 +71,8 @@ def test_a_correction_is_in_the_next_dataset_in_place_of_its_original(
     claim = claimed(sqlite_store, numbered(100, 110))
     make_dataset(sqlite_store, claim, tmp_path / "v2", SCREENER)
 
-    assert "c0060.corrected" in ids(tmp_path / "v2")
-    assert "c0060" not in ids(first) | ids(tmp_path / "v2")
+    assert "c0060.corrected" in ids(sqlite_store, tmp_path / "v2")
+    assert "c0060" not in ids(sqlite_store, first) | ids(sqlite_store, tmp_path / "v2")
 
 
 def test_a_version_at_work_keeps_what_it_claimed(sqlite_store: Store, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_released_one_that_the_next_version_cannot_finish_waits_again_as_relea
     assert again
     make_dataset(sqlite_store, again, tmp_path / "v3", SCREENER)
 
-    assert "c0060" in ids(tmp_path / "v3")
+    assert "c0060" in ids(sqlite_store, tmp_path / "v3")
 
 
 def test_what_is_too_long_is_corrected_or_stays(sqlite_store: Store, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from resources.store import Fenced, Store, open_store
 from resources.tables import conversations, utc_now
 from resources.versions import Claim
 from tests.fakes import FakeTokenizer
+from tests.own_names import read_own
 from tests.workshop import NOON, conversation
 
 SCREENER = Screener(FakeTokenizer(), 100)
@@ -57,8 +58,13 @@ def rules_of(store: Store, id_: str) -> list[str]:
     return [finding.rule for finding in found.findings if finding.severity == "error"]
 
 
-def ids(folder: Path) -> set[str]:
-    return {one.id for side in SIDES for one in datasets.read_side(folder, side)}
+def ids(store: Store, folder: Path) -> set[str]:
+    return {one.id for side in SIDES for one in read_own(store, folder, side)}
+
+
+def one_secret(bytes: int) -> str:
+    """Of all installations, so that their files can be compared."""
+    return "5a" * bytes
 
 
 def test_doing_it_again_decides_the_same(store: Store, tmp_path: Path) -> None:
@@ -70,7 +76,10 @@ def test_doing_it_again_decides_the_same(store: Store, tmp_path: Path) -> None:
     assert set(sides(store).values()) >= {"train", "held_out"}
 
 
-def test_how_many_are_screened_at_once_changes_nothing(migrated_sqlite: Path, tmp_path: Path) -> None:
+def test_how_many_are_screened_at_once_changes_nothing(
+    migrated_sqlite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resources.pseudonyms.secrets.token_hex", one_secret)
     manifests = []
     for piece in (1, 7, 1000):
         shutil.copy(migrated_sqlite, tmp_path / f"{piece}.db")
@@ -129,7 +138,7 @@ def test_sides_and_findings_are_in_the_store_and_the_files_say_the_same(sqlite_s
     manifest = make_dataset(sqlite_store, claim, tmp_path / "v1", SCREENER)
     found = rows(sqlite_store)
     for side in SIDES:
-        written = {one.id for one in datasets.read_side(tmp_path / "v1", side)}
+        written = {one.id for one in read_own(sqlite_store, tmp_path / "v1", side)}
         assert written == {id_ for id_, row in found.items() if row.side == side}
     assert rules_of(sqlite_store, "c0099") == ["unclosed_code_fence"]
     assert {key: manifest.counts[key] for key in ("claimed", "accepted", "rejected")} == {
@@ -147,7 +156,7 @@ def test_a_user_stays_on_the_side_of_the_first_conversation(sqlite_store: Store,
     manifest = make_dataset(sqlite_store, later, tmp_path / "v2", SCREENER)
     assert sides(sqlite_store, 2) == {f"c{500 + n:04d}": before[f"c{n:04d}"] for n in range(40)}
     assert manifest.counts["from_earlier_versions"] == 40
-    assert len(ids(tmp_path / "v2")) == 80
+    assert len(ids(sqlite_store, tmp_path / "v2")) == 80
 
 
 def test_near_duplicates_of_two_users_lie_on_one_side(store: Store) -> None:
@@ -209,7 +218,7 @@ def test_a_dataset_holds_masked_text_and_the_store_what_was_captured(sqlite_stor
     one = conversation(1, reply="전화는 010-1234-5678, 메일은 ann@example.com 입니다.")
     claim = claimed(sqlite_store, [one, *numbered(2, 9)])
     manifest = make_dataset(sqlite_store, claim, tmp_path / "v1", SCREENER)
-    text = next(c.reply for side in SIDES for c in datasets.read_side(tmp_path / "v1", side) if c.id == one.id)
+    text = next(c.reply for side in SIDES for c in read_own(sqlite_store, tmp_path / "v1", side) if c.id == one.id)
     assert text == "전화는 [PHONE_1], 메일은 [EMAIL_1] 입니다."
     assert rows(sqlite_store)[one.id].conversation.reply == one.reply
     assert personal(sqlite_store, one.id) == {"phone": 1, "email": 1}
@@ -229,7 +238,7 @@ def test_what_was_screened_under_other_masks_is_masked_anew(
     finish(sqlite_store)
     later = claimed(sqlite_store, numbered(20, 30))
     make_dataset(sqlite_store, later, tmp_path / "v2", SCREENER)
-    texts = {c.id: c.reply for side in SIDES for c in datasets.read_side(tmp_path / "v2", side)}
+    texts = {c.id: c.reply for side in SIDES for c in read_own(sqlite_store, tmp_path / "v2", side)}
     assert texts[one.id] == "Write to [EMAIL_1]."
 
 
@@ -261,8 +270,8 @@ def test_a_golden_set_is_never_trained_on_nor_what_was_taken_in_before_it(sqlite
     later = claimed(sqlite_store, [leak, *numbered(60, 70)])
     make_dataset(sqlite_store, later, tmp_path / "v2", replace(SCREENER, golden=[before[4], leak]))
     assert rules_of(sqlite_store, "c0050") == ["contaminated"]
-    assert "c0004" in ids(tmp_path / "v1")
-    assert ids(tmp_path / "v2") == {one.id for one in [*before, *numbered(60, 70)]} - {"c0004"}
+    assert "c0004" in ids(sqlite_store, tmp_path / "v1")
+    assert ids(sqlite_store, tmp_path / "v2") == {one.id for one in [*before, *numbered(60, 70)]} - {"c0004"}
 
 
 def test_the_manifest_counts_reasons_and_names_the_rules(sqlite_store: Store, tmp_path: Path) -> None:
@@ -285,7 +294,7 @@ def test_a_dataset_whose_conversations_were_erased_is_made_anew(sqlite_store: St
     assert again is not None
     after = make_dataset(sqlite_store, again, tmp_path / "v1", SCREENER)
     assert after.dataset_hash != before.dataset_hash
-    assert "c0007" not in ids(tmp_path / "v1")
+    assert "c0007" not in ids(sqlite_store, tmp_path / "v1")
 
 
 def test_what_was_trained_on_stays_as_it_is(sqlite_store: Store, tmp_path: Path) -> None:
@@ -328,8 +337,9 @@ def test_how_near_a_near_duplicate_is_can_be_set(sqlite_store: Store, threshold:
 
 @pytest.mark.postgres
 def test_a_version_is_screened_the_same_on_both_databases(
-    postgres_store: Store, sqlite_store: Store, tmp_path: Path
+    postgres_store: Store, sqlite_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("resources.pseudonyms.secrets.token_hex", one_secret)
     mail = conversation(90, reply="Write to ann@example.com, please.")
     batch = [*numbered(0, 30), *alike(30, 40, "ann"), mail, mail.model_copy(update={"id": "again", "user_id": "x"})]
     manifests = []
@@ -377,10 +387,10 @@ def test_an_own_reply_whose_praise_was_taken_back_is_in_no_later_dataset(sqlite_
     assert claim is not None
     screener = replace(SCREENER, caps=Caps(self_share=1.0))
     make_dataset(sqlite_store, claim, tmp_path / "v1", screener)
-    assert {one.id for one in own} <= ids(tmp_path / "v1")
+    assert {one.id for one in own} <= ids(sqlite_store, tmp_path / "v1")
 
     sqlite_store.conversations.feedback(Feedback(conversation_id=own[0].id, thumb=-1))
     sqlite_store.versions.release(claim)
     finish(sqlite_store)
     make_dataset(sqlite_store, claimed(sqlite_store, numbered(40, 50)), tmp_path / "v2", screener)
-    assert {one.id for one in own} - ids(tmp_path / "v2") == {own[0].id}
+    assert {one.id for one in own} - ids(sqlite_store, tmp_path / "v2") == {own[0].id}

@@ -35,6 +35,7 @@ from resources.golden_sets import golden_conversations
 from resources.judge import Judge
 from resources.process import die_with_parent, sign_of_life
 from resources.progress import Progress
+from resources.recognisers import recogniser
 from resources.reference_sets import GENERAL, REPLAY, read_probes, read_set
 from resources.settings import Settings, read_settings
 from resources.store import Store, open_store
@@ -351,12 +352,13 @@ def _preferences(work: Work, recipe: Recipe, conversations: Sequence[Conversatio
 
 
 def _corrections_or_ratings(work: Work, recipe: Recipe, conversations: Sequence[Conversation]) -> list[dict[str, Any]]:
+    recognise = recogniser(work.settings.data_recogniser)
     if recipe.method == "dpo":
-        return preferences.corrections(work.store, conversations)
+        return preferences.corrections(work.store, conversations, recognise)
     folder = work.folder("datasets")
     kept_apart = chain(datasets.read_side(folder, "held_out"), datasets.read_side(folder, "validation"))
     golden = golden_conversations(work.store, work.settings.state_dir / "uploads") or []
-    return preferences.ratings(work.store, conversations, kept_apart, golden)
+    return preferences.ratings(work.store, conversations, recognise, kept_apart, golden)
 
 
 def _start(work: Work, origin: Origin) -> Path | None:

@@ -164,7 +164,7 @@ def parts(number: int) -> dict[str, float]:
     near = NearDuplicates(bands, lambda seqs: {seq: texts[seq] for seq in seqs})
     first = 0
     for batch in batches(conversations(number)):
-        masked = timed(seconds, "personal data", lambda batch=batch: [mask_personal(one)[0] for one in batch])
+        masked = timed(seconds, "personal data", lambda batch=batch: [mask_personal(one, None)[0] for one in batch])
         timed(seconds, "tokenising", lambda masked=masked: token_counts(masked, counter))
         numbers = range(first, first + len(batch))
         timed(seconds, "MinHash", lambda masked=masked, numbers=numbers: place(near, texts, numbers, masked))

@@ -151,8 +151,11 @@ def mask_unique(conversation: Conversation) -> tuple[Conversation, Counter[str]]
     return _masked(conversation, Masker(UNIQUE), None)
 
 
-def mask_personal(conversation: Conversation, recognise: Recogniser | None = None) -> tuple[Conversation, Counter[str]]:
-    """Without any personal data that the rules, and the recogniser where there is one, can find."""
+def mask_personal(conversation: Conversation, recognise: Recogniser | None) -> tuple[Conversation, Counter[str]]:
+    """Without any personal data that the rules, and the recogniser where there is one, can find.
+
+    Whoever writes text into a file hands over the recogniser of the settings: None is for where there is none.
+    """
     texts = [message.content for message in conversation.messages]
     return _masked(conversation, Masker(ALL, [*texts, conversation.reply]), recognise)
 

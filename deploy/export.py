@@ -11,6 +11,7 @@ from resources.conversation_exports import exports
 from resources.folders import write_whole
 from resources.line_writer import LineWriter
 from resources.preflight import EXIT_STATUS
+from resources.recognisers import RecogniserMissing, recogniser
 from resources.settings import Settings, SettingsError, read_settings
 from resources.store import open_store
 from resources.store_errors import StoreError
@@ -25,12 +26,13 @@ def export_to(settings: Settings, format: ExportFormat, file: Path) -> list[str]
     if file.exists():
         raise ExportFailed(f"{file} exists already: name another file.")
     file.parent.mkdir(parents=True, exist_ok=True)
+    recognise = recogniser(settings.data_recogniser)
     store = open_store(settings.database_url, live_defaults=settings.live())
     left_out: Counter[str] = Counter()
     lost: set[str] = set()
     try:
         with LineWriter(file) as lines:
-            for record, losses in exports(store.database, format):
+            for record, losses in exports(store.database, format, recognise):
                 if record is None:
                     left_out.update(f"{loss.name}: {loss.reason}" for loss in losses)
                 else:
@@ -63,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     try:
         print("\n".join(export_to(read_settings(), parsed.format, parsed.file.absolute())))
-    except (SettingsError, ExportFailed, StoreError) as error:
+    except (SettingsError, ExportFailed, RecogniserMissing, StoreError) as error:
         print(error, file=sys.stderr)
         return EXIT_STATUS
     return 0

@@ -8,8 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Row, exists, func, select
 from core.conversation import Conversation, Message
 from core.formats import ExportFormat
 from core.formats_out import Exported, export
-from core.pii import mask_personal
-from core.pseudonyms import Pseudonyms
+from core.pii import Recogniser, mask_personal
 from resources.conversation_rows import CHUNK, conversation_of, is_held_back, is_positive, with_texts
 from resources.database import Database
 from resources.feedback import SUPERSEDED
@@ -20,14 +19,16 @@ _ROW = conversations.c
 _CORRECTED = feedback.c.corrected_reply.is_not(None)
 
 
-def exports(database: Database, format: ExportFormat) -> Iterator[Exported]:
+def exports(database: Database, format: ExportFormat, recognise: Recogniser | None) -> Iterator[Exported]:
     """A record of each, oldest first: what may be trained on; for KTO what was rated, for DPO what was corrected."""
     names = pseudonyms_of(database)
     last = 0
     while rows := database.read(lambda connection, last=last: _after(connection, format, last)):  # type: ignore[misc]
         for row, corrected in rows:
             if not is_held_back(row):
-                yield _exported(format, row, corrected, names)
+                one, better = _masked(conversation_of(row), corrected, recognise)
+                liked = _liked(row.rating, row.thumb)
+                yield export(format, names.conversation(one), liked=liked, corrected=better)
         last = rows[-1][0].seq
 
 
@@ -54,18 +55,15 @@ def _corrections(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
     return {row.conversation_id: row.corrected_reply for row in connection.execute(query)}
 
 
-def _exported(format: ExportFormat, row: Row[Any], corrected: str | None, names: Pseudonyms) -> Exported:
-    conversation, better = _masked(conversation_of(row), corrected)
-    return export(format, names.conversation(conversation), liked=_liked(row.rating, row.thumb), corrected=better)
-
-
-def _masked(conversation: Conversation, corrected: str | None) -> tuple[Conversation, str | None]:
+def _masked(
+    conversation: Conversation, corrected: str | None, recognise: Recogniser | None
+) -> tuple[Conversation, str | None]:
     """The corrected reply goes through with the rest, so that a value has one placeholder in both."""
     if corrected is None:
-        return mask_personal(conversation)[0], None
+        return mask_personal(conversation, recognise)[0], None
     said = Message(role="assistant", content=conversation.reply)
     both = {"messages": (*conversation.messages, said), "reply": corrected}
-    shown = mask_personal(conversation.model_copy(update=both))[0]
+    shown = mask_personal(conversation.model_copy(update=both), recognise)[0]
     return shown.model_copy(update={"messages": shown.messages[:-1], "reply": shown.messages[-1].content}), shown.reply
 
 

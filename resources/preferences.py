@@ -18,7 +18,7 @@ from core.conversation import Conversation
 from core.decontamination import GatePrompts
 from core.duplicates import text_of
 from core.formats_out import export
-from core.pii import mask_personal
+from core.pii import Recogniser, mask_personal
 from core.pseudonyms import Pseudonyms
 from core.reading import read_conversation
 from core.sides import unit_names
@@ -50,7 +50,7 @@ class Least:
     blamed: int
 
 
-def corrections(store: Store, trained: Sequence[Conversation]) -> list[dict[str, Any]]:
+def corrections(store: Store, trained: Sequence[Conversation], recognise: Recogniser | None) -> list[dict[str, Any]]:
     """DPO's records of corrected replies among `trained`: prompt, the correction as chosen, the reply as rejected."""
     names = store.pseudonyms()
     originals = {one.id: names.id(match["original"]) for one in trained if (match := _CORRECTED.fullmatch(one.id))}
@@ -61,7 +61,7 @@ def corrections(store: Store, trained: Sequence[Conversation]) -> list[dict[str,
         row = known.get(originals.get(one.id, ""))
         if row is None or is_held_back(row):
             continue
-        before, _ = mask_personal(conversation_of(row))
+        before, _ = mask_personal(conversation_of(row), recognise)
         if before.messages == one.messages:  # a review may have changed the question as well
             found.append(export("dpo", before, corrected=one.reply).record)
     return [record for record in found if record is not None]
@@ -70,6 +70,7 @@ def corrections(store: Store, trained: Sequence[Conversation]) -> list[dict[str,
 def ratings(
     store: Store,
     trained: Sequence[Conversation],
+    recognise: Recogniser | None,
     kept_apart: Iterable[Conversation] = (),
     golden: Sequence[Conversation] = (),
 ) -> list[dict[str, Any]]:
@@ -82,7 +83,8 @@ def ratings(
     names = store.pseudonyms()
     praised = {names.id(row.id) for row in rated if is_positive(row.rating, row.thumb)}
     liked = [export("kto", one, liked=True).record for one in trained if names.id(one.id) in praised]
-    blamed = store.database.read(lambda c: _of_the_training_side(c, [row for row in rated if _is_blamed(row)]))
+    disliked_rows = [row for row in rated if _is_blamed(row)]
+    blamed = store.database.read(lambda c: _of_the_training_side(c, disliked_rows, recognise))
     near = near_to([text_of(one) for one in blamed], map(text_of, kept_apart))
     blamed = [one for place, one in enumerate(blamed) if place not in near]
     disliked = [export("kto", one, liked=False).record for one in _fair(blamed, golden)]
@@ -127,7 +129,9 @@ def _is_blamed(row: Row[Any]) -> bool:
     return row.thumb == -1 or (row.rating is not None and row.rating <= BLAMED_RATING)
 
 
-def _of_the_training_side(connection: Connection, rows: Sequence[Row[Any]]) -> list[Conversation]:
+def _of_the_training_side(
+    connection: Connection, rows: Sequence[Row[Any]], recognise: Recogniser | None
+) -> list[Conversation]:
     """Masked; a user or thread that was never placed may come to be held out, and is left alone."""
     named = [(conversation_of(row), row) for row in rows if not is_held_back(row)]
     sides = unit_sides(connection, {name for one, _ in named for name in unit_names(one) if name})
@@ -135,7 +139,7 @@ def _of_the_training_side(connection: Connection, rows: Sequence[Row[Any]]) -> l
     for one, row in named:
         its_sides = {sides[name] for name in unit_names(one) if name in sides}
         if its_sides == {"train"} and row.side in (None, "train"):
-            found.append(mask_personal(one)[0])
+            found.append(mask_personal(one, recognise)[0])
     return found
 
 

@@ -1,6 +1,7 @@
 """Names and places that no rule can find: a recogniser of somebody else's, where one is installed and switched on."""
 
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -20,10 +21,13 @@ class RecogniserMissing(RuntimeError):
 
 
 def recogniser(name: DataRecogniser, engine: Any = None) -> Recogniser | None:
-    """What `core.pii.mask_personal` takes; None where only the rules look. `engine` answers as Presidio's does."""
+    """What `core.pii.mask_personal` takes; None where only the rules look. `engine` answers as Presidio's does.
+
+    RecogniserMissing where it is not installed.
+    """
     if name == "none":
         return None
-    return _Presidio(engine if engine is not None else _presidio_engine())
+    return _Presidio(engine) if engine is not None else _presidio()
 
 
 def name_and_version(name: DataRecogniser) -> str:
@@ -52,6 +56,12 @@ class _Presidio:
         known = set(self._engine.get_supported_entities(language)) & set(KINDS)
         results: Sequence[Any] = self._engine.analyze(text, language=language, entities=sorted(known)) if known else ()
         return results
+
+
+@cache
+def _presidio() -> _Presidio:
+    """One for a process: its models take a second to load, and their room."""
+    return _Presidio(_presidio_engine())
 
 
 def _presidio_engine() -> Any:

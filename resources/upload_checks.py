@@ -9,7 +9,6 @@ from typing import Any
 from core.conversation import Conversation
 from core.duplicates import exact_hash, text_of
 from core.examination import examine
-from core.pii import mask_personal
 from core.reason_codes import sentence
 from core.rules import RULES_VERSION, Finding, token_limit
 from resources.bands import MemoryBands
@@ -50,7 +49,7 @@ def validate(job: Mapping[str, Any]) -> dict[str, Any]:
     tokenizer: Any = chat_tokenizer(Path(job["tokenizer"])) if "tokens" in wanted else None
     tally = _Tally()
     with TextFile() as texts:
-        checks = _Checks(wanted, tokenizer, job["max_tokens"], texts, tally)
+        checks = _Checks(source, wanted, tokenizer, job["max_tokens"], texts, tally)
         for batch in in_batches(samples(source, format_in(source)), _BATCH, characters_of):
             checks.take(batch)
     return {
@@ -73,13 +72,15 @@ def validate(job: Mapping[str, Any]) -> dict[str, Any]:
 class _Checks:
     def __init__(
         self,
+        source: Source,
         wanted: frozenset[str],
         tokenizer: BatchTokenizer | None,
         max_tokens: int,
         texts: TextFile,
         tally: _Tally,
     ) -> None:
-        self._wanted, self._tokenizer, self._max_tokens = wanted, tokenizer, max_tokens
+        self._source, self._wanted = source, wanted
+        self._tokenizer, self._max_tokens = tokenizer, max_tokens
         self._texts, self._tally = texts, tally
         self._near = NearDuplicates(MemoryBands(), texts.get)
         self._place_of_hash: dict[bytes, tuple[int, int]] = {}
@@ -105,7 +106,7 @@ class _Checks:
 
     def _one(self, sample: Sample, conversation: Conversation, new: list[tuple[int, str]]) -> float | None:
         """Its quality, or None where something is wrong that keeps it out."""
-        masked, personal = mask_personal(conversation)
+        masked, personal = self._source.masked(conversation)
         if "personal_data" in self._wanted:
             self._tally.pii.update(personal)
         examined = examine(masked, personal=personal)

@@ -12,7 +12,6 @@ from core.conversation import Conversation
 from core.examination import examine
 from core.formats import ExportFormat
 from core.formats_out import export
-from core.pii import mask_personal
 from resources.line_findings import LineFinding
 from resources.line_writer import LineWriter
 from resources.upload_files import config_name, file_name
@@ -67,7 +66,7 @@ def _wanted(source: Source, job: Mapping[str, Any], errors: _Errors) -> Iterator
         if not isinstance(found, Sample):
             errors.note(found)
             continue
-        masked = [mask_personal(conversation)[0] for conversation in found.conversations]
+        masked = [source.masked(conversation)[0] for conversation in found.conversations]
         wrong = [problem for one in masked for problem in _problems(found, one)] if job["validate"] else []
         if wrong:
             errors.note(*wrong)

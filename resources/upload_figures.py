@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from core.conversation import Conversation
-from core.pii import mask_personal
 from core.review import is_renderable
 from resources.chat_tokenizer import chat_tokenizer
 from resources.token_counts import token_counts
@@ -26,7 +25,7 @@ def statistics(job: Mapping[str, Any]) -> dict[str, Any]:
     for found in samples(source, format_in(source)):
         if not isinstance(found, Sample):
             continue
-        examples += [_example(one) for one in found.conversations[: EXAMPLES - len(examples)]]
+        examples += [_example(source.masked(one)[0]) for one in found.conversations[: EXAMPLES - len(examples)]]
         if tokenizer:
             counts = token_counts([one for one in found.conversations if is_renderable(one)], tokenizer)
             lengths += [count for count in counts if count is not None]
@@ -35,8 +34,7 @@ def statistics(job: Mapping[str, Any]) -> dict[str, Any]:
     return {"sample_examples": examples, "token_distribution": _distribution(lengths) if tokenizer else None}
 
 
-def _example(conversation: Conversation) -> dict[str, str]:
-    masked, _ = mask_personal(conversation)
+def _example(masked: Conversation) -> dict[str, str]:
     return {"instruction": masked.last_user[:_SHOWN_CHARACTERS], "output": masked.reply[:_SHOWN_CHARACTERS]}
 
 

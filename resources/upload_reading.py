@@ -1,5 +1,6 @@
 """An uploaded file as conversations: one sample a record, and a finding for whatever is none."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
@@ -9,9 +10,11 @@ from typing import Any, NamedTuple, TypeVar
 from core.conversation import Conversation
 from core.formats import IMPORT_FORMATS, LOOKED_AT, Columns, FormatUnknown, ImportFormat, RecordRefused, format_of
 from core.formats_in import to_conversations
+from core.pii import mask_personal
 from core.wish import source_of
 from resources.line_findings import LineFinding
 from resources.readers import read_records
+from resources.recognisers import DataRecogniser, recogniser
 from resources.records import BadLine, FileRefused, Record, stored_limits
 
 # what stands where a record of somebody stood who asked to be erased, so that the others keep their numbers
@@ -53,6 +56,7 @@ class Source(NamedTuple):
     columns: Columns
     created_at: datetime
     provenance: str = "human"
+    recogniser: DataRecogniser = "none"
 
     @classmethod
     def of(cls, job: Mapping[str, Any]) -> "Source":
@@ -65,12 +69,17 @@ class Source(NamedTuple):
             columns=Columns.model_validate(job["mapping"]),
             created_at=datetime.fromisoformat(job["created_at"]),
             provenance=job.get("provenance", "human"),
+            recogniser=job.get("recogniser", "none"),
         )
 
     @property
     def name(self) -> str:
         """What its conversations have as their source, and their ids begin with."""
         return source_of(self.id)
+
+    def masked(self, conversation: Conversation) -> tuple[Conversation, Counter[str]]:
+        """As it is written to any file: without personal data, and what was masked, by kind."""
+        return mask_personal(conversation, recogniser(self.recogniser))
 
 
 def format_in(source: Source) -> ImportFormat:

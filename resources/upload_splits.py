@@ -9,7 +9,6 @@ from core.conversation import Conversation
 from core.duplicates import exact_hash, text_of
 from core.formats_out import export
 from core.grouped_split import Groups, assign
-from core.pii import mask_personal
 from core.review import is_renderable
 from resources.bands import MemoryBands
 from resources.line_writer import LineWriter
@@ -91,5 +90,5 @@ def _conversations(source: Source) -> Iterator[Conversation]:
     """What can be trained on, masked, in the order of the file."""
     for found in samples(source, format_in(source)):
         if isinstance(found, Sample):
-            masked = (mask_personal(conversation)[0] for conversation in found.conversations)
+            masked = (source.masked(conversation)[0] for conversation in found.conversations)
             yield from (conversation for conversation in masked if is_renderable(conversation))

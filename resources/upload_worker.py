@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from resources.process import die_with_parent
+from resources.recognisers import RecogniserMissing
 from resources.records import FileRefused
 from resources.store_errors import NotAllowed, StoreUnavailable
 from resources.upload_files import FULL
@@ -43,6 +44,8 @@ def answer(job: Mapping[str, Any]) -> dict[str, Any]:
         return {"refused": {"rule": refused.what, "message": str(refused), **place}}
     except TaskRefused as refused:
         return {"refused": {"rule": refused.rule, "message": refused.message, "line": None, "column": None}}
+    except RecogniserMissing as missing:
+        return _refused("recogniser_missing", str(missing))
     except NotAllowed as error:  # it was deleted meanwhile
         return _refused("not_allowed", str(error))
     except StoreUnavailable:  # what it found is for the log of the ingress alone

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from core.live_settings import LiveSettings
 from core.recipe import Recipe
 from core.verdict import GateThresholds
+from resources.recognisers import DataRecogniser
 from resources.store import Store
 from resources.upload_files import UploadFiles
 from serve.answering import Answering
@@ -86,6 +87,7 @@ class IngressDeps:
     model_name: str = "whetstone"
     plan: DeploymentPlan | None = None
     max_tokens: int = 2048
+    recogniser: DataRecogniser = "none"
     worker: Worker | None = None
     forget: Callable[[str], object] | None = None
     listener: Listener | None = None
@@ -96,7 +98,7 @@ def build_api(deps: IngressDeps) -> FastAPI:
     metrics, limits = Metrics(), deps.limits
     door, files, jobs = StoreDoor(deps.store, limits.store_seconds), UploadFiles(deps.uploads), DatasetJobs(deps.worker)
     url = deps.store.database.url.render_as_string(hide_password=False)
-    work = Work(door, files, jobs, limits, url, deps.base_model, deps.tokenizer, deps.max_tokens)
+    work = Work(door, files, jobs, limits, url, deps.base_model, deps.tokenizer, deps.max_tokens, deps.recogniser)
     live = LiveView(door, deps.live, deps.look_seconds)
     gate = Gate("chats", limits.running_chats)
     metrics.chats.set_function(lambda: gate.taken)

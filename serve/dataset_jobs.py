@@ -17,7 +17,7 @@ _WORKER = (sys.executable, "-m", "resources.upload_worker")
 Worker = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
 Finish = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 # what a worker can be refused by other than the file
-_STATUS = {"disk_full": 507, "file_gone": 409, "not_allowed": 409}
+_STATUS = {"disk_full": 507, "recogniser_missing": 500, "file_gone": 409, "not_allowed": 409}
 
 
 class StillRunning(Exception):

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from resources.line_findings import LineFinding
+from resources.recognisers import DataRecogniser
 from resources.times import moment
 from resources.upload_files import UploadFiles, config_name, file_name
 from resources.uploads import QualityLog, Upload
@@ -46,6 +47,7 @@ class Work:
     base_model: str
     tokenizer: str
     max_tokens: int
+    recogniser: DataRecogniser = "none"
 
     async def file(self, id: int) -> Upload:
         """The dataset; 409 where it is deleted."""
@@ -57,7 +59,7 @@ class Work:
     async def run(self, task: str, upload: Upload, finish: Finish | None = None, **more: Any) -> dict[str, Any]:
         """What the worker says; it may take as long as a reply, then the client asks again."""
         key = (task, upload.id, repr(sorted(more.items())))
-        job = {"task": task, **job_of(upload, self.files), **more}
+        job = {"task": task, **job_of(upload, self.files), "recogniser": self.recogniser, **more}
         return await self.jobs.run(key, job, self.limits.reply_seconds, finish)
 
 

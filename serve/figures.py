@@ -153,7 +153,7 @@ def history_row(version: Version) -> dict[str, Any]:
 
 def conversation_row(stored: StoredConversation) -> dict[str, Any]:
     """One item of `GET /mlops/conversations`: nobody is reached through what a page shows."""
-    shown, _ = mask_personal(stored.conversation)
+    shown, _ = mask_personal(stored.conversation, None)
     return {
         **shown.model_dump(mode="json"),
         "created_at": moment(stored.conversation.created_at),

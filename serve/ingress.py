@@ -103,6 +103,7 @@ class IngressReplica:
             make_recipe=lambda live: settings.recipe(live, size),
             layers=base_model.linear_layers(base),
             max_tokens=settings.finetune_max_length,
+            recogniser=settings.data_recogniser,
             listener=listener,
         )
 

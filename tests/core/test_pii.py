@@ -169,7 +169,7 @@ def test_one_value_has_one_placeholder_in_a_conversation_however_it_is_written()
     said = conversation(
         "제 번호는 010-1234-5678, 메일은 Kim@Example.com", "010 1234 5678이 맞나요? kim@example.com, lee@example.com"
     )
-    masked, counts = mask_personal(said)
+    masked, counts = mask_personal(said, None)
     assert masked.messages[0].content == "제 번호는 [PHONE_1], 메일은 [EMAIL_1]"
     assert masked.reply == "[PHONE_1]이 맞나요? [EMAIL_1], [EMAIL_2]"
     assert counts == {"phone": 2, "email": 3}
@@ -186,7 +186,7 @@ def test_one_value_has_one_placeholder_in_a_conversation_however_it_is_written()
     ],
 )
 def test_two_values_that_differ_in_a_mark_alone_have_two_placeholders(one: str, other: str, kind: str) -> None:
-    masked, _ = mask_personal(conversation(f"이것은 {one} 입니다", f"저것은 {other} 입니다"))
+    masked, _ = mask_personal(conversation(f"이것은 {one} 입니다", f"저것은 {other} 입니다"), None)
     assert (masked.messages[0].content, masked.reply) == (f"이것은 [{kind}_1] 입니다", f"저것은 [{kind}_2] 입니다")
 
 
@@ -197,13 +197,13 @@ def test_capture_masks_what_is_unique_and_leaves_contact_data() -> None:
 
 
 def test_numbers_given_out_before_are_not_given_again() -> None:
-    masked, _ = mask_personal(conversation("[EMAIL_2] wrote", "ask lee@example.com"))
+    masked, _ = mask_personal(conversation("[EMAIL_2] wrote", "ask lee@example.com"), None)
     assert masked.reply == "ask [EMAIL_3]"
 
 
 def test_a_conversation_without_any_is_the_same_object() -> None:
     plain = conversation()
-    masked, counts = mask_personal(plain)
+    masked, counts = mask_personal(plain, None)
     assert masked is plain
     assert not counts
 
@@ -252,8 +252,8 @@ def test_masking_twice_is_masking_once(text: str, some: frozenset[str]) -> None:
 @given(NEARLY, NEARLY)
 @settings(deadline=None)
 def test_a_masked_conversation_stays_as_it_is(question: str, reply: str) -> None:
-    masked, _ = mask_personal(mask_unique(conversation(question, reply))[0])
-    assert mask_personal(masked) == (masked, {})
+    masked, _ = mask_personal(mask_unique(conversation(question, reply))[0], None)
+    assert mask_personal(masked, None) == (masked, {})
     assert mask_unique(masked) == (masked, {})
 
 

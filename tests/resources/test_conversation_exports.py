@@ -15,7 +15,7 @@ from tests.resources.examples import conversation, fill
 
 
 def records(store: Store, format: ExportFormat) -> list[dict[str, Any]]:
-    return [record for record, _ in exports(store.database, format) if record is not None]
+    return [record for record, _ in exports(store.database, format, None) if record is not None]
 
 
 def replies(store: Store, format: ExportFormat = "messages") -> list[str]:
@@ -74,7 +74,7 @@ def test_kto_holds_what_was_rated_own_replies_included(store: Store, given: dict
 def test_a_rating_of_three_says_neither_and_is_named_as_left_out(store: Store) -> None:
     fill(store, "rated")
     store.conversations.feedback(Feedback(conversation_id="rated", rating=3))
-    [(record, lost)] = exports(store.database, "kto")
+    [(record, lost)] = exports(store.database, "kto", None)
     assert record is None
     assert [loss.name for loss in lost] == ["label"]
 

@@ -30,7 +30,7 @@ def place(store: Store, **units: Side) -> None:
 def trained(store: Store, *ids: str) -> list[Conversation]:
     """As a dataset holds them."""
     found = [store.conversations.get(id) for id in ids]
-    return [mask_personal(one.conversation)[0] for one in found if one is not None]
+    return [mask_personal(one.conversation, None)[0] for one in found if one is not None]
 
 
 def text(record: dict[str, Any], name: str) -> str:
@@ -40,7 +40,7 @@ def text(record: dict[str, Any], name: str) -> str:
 def test_a_correction_is_chosen_over_the_reply_it_was_put_in_place_of(store: Store) -> None:
     store.conversations.capture([conversation("a", provenance="self", reply=MAIL), conversation("b")])
     store.conversations.feedback(Feedback(conversation_id="a", corrected_reply="Write to us."))
-    (pair,) = corrections(store, trained(store, "a.corrected", "b"))
+    (pair,) = corrections(store, trained(store, "a.corrected", "b"), None)
     assert text(pair, "prompt") == "What is a?"
     assert (text(pair, "chosen"), text(pair, "rejected")) == ("Write to us.", "Write to [EMAIL_1].")
 
@@ -49,9 +49,9 @@ def test_a_correction_whose_question_was_changed_is_no_pair(store: Store) -> Non
     fill(store, "a", provenance="self")
     store.conversations.feedback(Feedback(conversation_id="a", corrected_reply="Better."))
     (corrected,) = trained(store, "a.corrected")
-    assert corrections(store, [corrected]) != []
-    assert corrections(store, [corrected.model_copy(update={"messages": conversation("z").messages})]) == []
-    assert corrections(store, [corrected.model_copy(update={"id": "gone.corrected"})]) == []
+    assert corrections(store, [corrected], None) != []
+    assert corrections(store, [corrected.model_copy(update={"messages": conversation("z").messages})], None) == []
+    assert corrections(store, [corrected.model_copy(update={"id": "gone.corrected"})], None) == []
 
 
 def test_praise_comes_from_the_dataset_and_blame_from_the_store(store: Store) -> None:
@@ -59,7 +59,7 @@ def test_praise_comes_from_the_dataset_and_blame_from_the_store(store: Store) ->
     rated(store, "bad", -1, user_id="ada", reply=MAIL)
     fill(store, "unrated")
     place(store, ada="train")
-    found = ratings(store, trained(store, "good", "unrated"))
+    found = ratings(store, trained(store, "good", "unrated"), None)
     assert [(text(record, "prompt"), record["label"]) for record in found] == [
         ("What is good?", True),
         ("What is bad?", False),
@@ -72,19 +72,19 @@ def test_blame_of_a_side_that_is_not_trained_on_or_not_known_yet_is_left_alone(s
     rated(store, "bad", -1, user_id="ada")
     if side:
         place(store, ada=side)
-    assert ratings(store, []) == []
+    assert ratings(store, [], None) == []
 
 
 def test_a_user_whose_thread_is_held_out_is_left_alone(store: Store) -> None:
     rated(store, "bad", -1, user_id="ada", thread_id="t")
     store.database.write(lambda c: write_units(c, {"user:ada": "train", "thread:t": "held_out"}))
-    assert ratings(store, []) == []
+    assert ratings(store, [], None) == []
 
 
 def test_what_holds_a_number_of_somebody_waits_for_a_person(store: Store) -> None:
     rated(store, "bad", -1, user_id="ada", reply="Her number is 900101-2345678.")
     place(store, ada="train")
-    assert ratings(store, []) == []
+    assert ratings(store, [], None) == []
 
 
 def test_what_the_gate_measures_with_is_not_trained_on_by_blame_either(store: Store) -> None:
@@ -98,7 +98,7 @@ def test_what_the_gate_measures_with_is_not_trained_on_by_blame_either(store: St
     )
     store.conversations.feedback(Feedback(conversation_id="bad", thumb=-1))
     place(store, ada="train")
-    assert ratings(store, []) == []
+    assert ratings(store, [], None) == []
 
 
 def test_blame_of_what_another_user_gave_to_the_held_out_side_is_left_alone(store: Store) -> None:
@@ -107,16 +107,16 @@ def test_blame_of_what_another_user_gave_to_the_held_out_side_is_left_alone(stor
     store.conversations.capture([conversation("bad", asked, provenance="self", user_id="ada", reply=reply)])
     store.conversations.feedback(Feedback(conversation_id="bad", thumb=-1))
     place(store, ada="train", bob="held_out")
-    assert len(ratings(store, [])) == 1
+    assert len(ratings(store, [], None)) == 1
     for theirs in (reply, f"{reply}!"):
         held_out = conversation("theirs", asked.upper(), reply=theirs, user_id="bob")
-        assert ratings(store, [], kept_apart=[conversation("another"), held_out]) == []
+        assert ratings(store, [], None, kept_apart=[conversation("another"), held_out]) == []
 
 
 def test_what_people_measure_with_is_not_trained_on_by_blame_either(store: Store) -> None:
     rated(store, "bad", -1, user_id="ada")
     place(store, ada="train")
-    assert ratings(store, [], golden=[conversation("bad", "What is bad?")]) == []
+    assert ratings(store, [], None, golden=[conversation("bad", "What is bad?")]) == []
 
 
 def test_blame_of_what_screening_rejected_is_left_alone(store: Store) -> None:
@@ -125,9 +125,9 @@ def test_blame_of_what_screening_rejected_is_left_alone(store: Store) -> None:
     assert claim is not None
     store.conversations.feedback(Feedback(conversation_id="bad", thumb=-1))
     place(store, ada="train")
-    assert len(ratings(store, [])) == 1
+    assert len(ratings(store, [], None)) == 1
     screen(store, claim, {}, {"bad": [ERROR]})
-    assert ratings(store, []) == []
+    assert ratings(store, [], None) == []
 
 
 def test_one_user_blames_a_bounded_number_of_times(store: Store) -> None:
@@ -135,7 +135,7 @@ def test_one_user_blames_a_bounded_number_of_times(store: Store) -> None:
         rated(store, f"bad{at}", -1, user_id="ada", reply=f"Answer {at}.")
     rated(store, "other", -1, user_id="bob")
     place(store, ada="train", bob="train")
-    assert len(ratings(store, [])) == MOST_PER_USER + 1
+    assert len(ratings(store, [], None)) == MOST_PER_USER + 1
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from core.pii import PersonalData
 from resources.store import Store
 from tests.serve.test_datasets_api import PATH, sent
 from tests.tiny_tokenizer import CHATML, tokenizer_folder
@@ -64,6 +65,20 @@ async def test_statistics_have_the_agreed_shape_and_masked_examples(client: http
     assert shown[:2] == ["My number is [RRN], who am I?", "Write to [EMAIL_1] for me please?"]
     assert len(shown) == 3
     assert str(tmp_path) not in json.dumps(found)
+
+
+@pytest.mark.parametrize("changes", [{"recogniser": "presidio"}])
+async def test_the_recogniser_of_the_settings_sees_what_is_shown_and_written(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = PersonalData("name", 0, 5, True)
+    monkeypatch.setattr("resources.recognisers._presidio", lambda: lambda text: [found] if "tray" in text else [])
+    await sent(client, lines(GOOD))
+    shown = (await client.get(f"{PATH}/1/statistics")).json()["statistics"]["sample_examples"]
+    await client.post(f"{PATH}/1/preprocess", params={"output_format": "messages"})
+    written = await client.get(f"{PATH}/1/download", params={"output_format": "messages"})
+    assert "[NAME_1] paper fits into the upper tray?" in [example["instruction"] for example in shown]
+    assert "[NAME_1] paper fits" in written.text
 
 
 async def test_a_good_file_is_valid_and_a_log_is_kept_of_every_run(client: httpx.AsyncClient) -> None:

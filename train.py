@@ -328,11 +328,15 @@ def _job(work: Work, origin: Origin) -> AdapterJob:
 
 
 def _fitting_into_memory(work: Work, recipe: Recipe) -> Recipe:
-    """More and shorter rows make the same steps: what was asked for stays in the manifest as it was asked."""
+    """More and shorter rows, and activations computed twice, make the same steps with less memory.
+
+    What was asked for stays in the manifest as it was asked.
+    """
+    if not work.version.out_of_memory:
+        return recipe
     tokens = recipe.row_tokens(work.version.out_of_memory)
-    if tokens < recipe.pack_tokens:
-        logger.warning("Memory ran out before: rows of %d instead of %d tokens", tokens, recipe.pack_tokens)
-    return recipe.model_copy(update={"pack_tokens": tokens})
+    logger.warning("Memory ran out before: rows of %d instead of %d tokens", tokens, recipe.pack_tokens)
+    return recipe.model_copy(update={"pack_tokens": tokens, "gradient_checkpointing": True})
 
 
 def _preferences(work: Work, recipe: Recipe, conversations: Sequence[Conversation]) -> list[dict[str, Any]]:

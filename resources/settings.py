@@ -148,6 +148,7 @@ class Settings(BaseSettings):
     finetune_max_length: int = like(Recipe, "max_length")
     finetune_replay_share: float = like(Recipe, "replay_share")
     finetune_seed: int = like(Recipe, "seed")
+    finetune_gradient_checkpointing: bool = like(Recipe, "gradient_checkpointing")
     finetune_patience: int = like(Recipe, "patience")
     finetune_rate_factors: str = Field(
         default="",

@@ -31,7 +31,7 @@ _MOST_ROWS = 1024
 def _optional(name: str) -> Any:
     """The field of the recipe with its range, where it may be left out; no number is made out of a text or a truth."""
     field = Recipe.model_fields[name]
-    parts = [*field.metadata, *([Strict()] if field.annotation in (int, float) else [])]
+    parts = [*field.metadata, *([Strict()] if field.annotation in (int, float, bool) else [])]
     kind: Any = field.annotation
     for part in parts:
         kind = Annotated[kind, part]
@@ -51,9 +51,6 @@ class HyperParameters(_Fields):
     micro_batch_size: _Rows = Field(default=None, description="Packed rows at once")
     batch_size: _Rows = Field(default=None, description="The same")
     gradient_accumulation_steps: _Rows = Field(default=None, description="Batches summed for one step")
-    gradient_checkpointing: bool | None = Field(
-        default=None, description="Taken and left to the memory there is: it changes no result"
-    )
     bf16: Literal[True] | None = Field(default=None, description="Always so")
     keep_last_n: Annotated[StrictInt, Field(ge=1, le=100)] | None = Field(
         default=None, description="Checkpoints that are kept, and the best beside them"

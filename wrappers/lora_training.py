@@ -116,7 +116,7 @@ class LoraTraining:
         self._labels = [sum(label != IGNORED for label in one.labels[1:]) for one in self._conversations]
         self._stopping = EarlyStopping(validation, recipe.patience, recipe.pack_tokens)
         self._ranks = ranks
-        self._relief = MemoryRelief(model)
+        self._relief = MemoryRelief(model, recomputes=recipe.gradient_checkpointing)
         self._steps = plan([len(c.input_ids) for c in conversations], [len(c.input_ids) for c in replay], recipe)
         self._parameters = trainable(model)
         self._device = next(iter(self._parameters.values())).device

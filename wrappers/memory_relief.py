@@ -1,7 +1,7 @@
 """What is given up when a row does not fit into a GPU's memory: time, then the length of the row, never the result.
 
-From the first failure on activations are computed twice instead of kept (about a third more work); a row that still
-does not fit is halved, and the gradients of its halves are added.
+From the first failure on, or from the start where the recipe says so, activations are computed twice instead of kept
+(about a third more work); a row that still does not fit is halved, and the gradients of its halves are added.
 """
 
 import logging
@@ -19,9 +19,11 @@ Compute = Callable[[tuple[int, ...]], Any]
 class MemoryRelief:
     """`compute` gives loss and gradients of a row of conversations."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, recomputes: bool = False) -> None:
         self._model = model
         self.recomputes = False
+        if recomputes:
+            self._recompute()
 
     def gradients(self, compute: Compute, row: tuple[int, ...]) -> "tuple[float, Sequence[torch.Tensor]]":
         """Loss and gradients of the row; torch's OutOfMemoryError where a single conversation does not fit."""
@@ -35,6 +37,7 @@ class MemoryRelief:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if not self.recomputes:
+            logger.warning("A row does not fit into memory: from here on activations are computed twice")
             self._recompute()
             return self.gradients(compute, row)
         logger.warning("A row of %d conversations does not fit into memory: it is halved", len(row))
@@ -43,6 +46,5 @@ class MemoryRelief:
         return first[0] + second[0], [one + other for one, other in zip(first[1], second[1], strict=True)]
 
     def _recompute(self) -> None:
-        logger.warning("A row does not fit into memory: from here on activations are computed twice instead of kept")
         self._model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         self.recomputes = True

@@ -13,7 +13,7 @@ def test_the_fingerprint_changes_with_every_number() -> None:
         "epochs": 5, "pack_tokens": 128, "tokens_per_step": 2048, "warmup_share": 0.1, "schedule": "constant",
         "weight_decay": 0.1, "gradient_clip": 2.0, "seed": 1, "max_length": 256, "replay_share": 0.1,
         "start_from": "champion", "preference_rate": 1e-6, "preference_beta": 0.2, "preference_epochs": 2,
-        "patience": 1, "rate_factors": (0.3, 1.0),
+        "patience": 1, "rate_factors": (0.3, 1.0), "gradient_checkpointing": True,
     }  # fmt: skip
     assert set(changes) == set(Recipe.model_fields)
     changed = [Recipe(**{name: value}).fingerprint() for name, value in changes.items()]

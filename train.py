@@ -29,7 +29,7 @@ from core.gate import Evaluation
 from core.judging import Prefer
 from core.recipe import Recipe
 from core.wish import recipe_of, wish_in
-from resources import adapters, base_model, datasets, folders, preferences, trained
+from resources import adapters, base_model, datasets, folders, job_files, preferences, trained
 from resources.failures import DatasetUnusable, classify
 from resources.golden_sets import golden_conversations
 from resources.judge import Judge
@@ -152,6 +152,7 @@ def train(work: Work, guard: TrainerGuard) -> None:
         kind = trained.kind_of(origin.recipe.method)
         manifest = origin.manifest(kind, folders.hashes(staging), counts=result.counts(), details=result.details())
         guard.demand_hold()
+        job_files.note_checkpoints(work.settings.state_dir, work.claim.n)
         trained.publish(staging, final, manifest)
         checkpointing.checkpoints.clear()
         logger.info("v%d is trained: %s", work.claim.n, result.result)

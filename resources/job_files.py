@@ -1,5 +1,6 @@
 """What a job leaves on disk, for whoever looks: the end of its log, and its checkpoints."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from resources import folders
 from resources.times import moment
 
 METRIC = "validation_loss"
+NOTED = "checkpoints.json"
 _TAIL_BYTES = 512 * 1024
 _MOST_CHARACTERS = 2_000
 
@@ -28,14 +30,35 @@ def log_lines(state: Path, n: int, tail: int) -> list[str]:
 
 
 def checkpoint_rows(state: Path, n: int) -> list[dict[str, Any]]:
-    """Its whole checkpoints by their manifests, newest first; `is_best` is the one with the lowest validation loss."""
-    rows = [
-        row for folder in (state / "checkpoints" / f"v{n}").glob("step-*") if (row := _checkpoint(folder)) is not None
-    ]
+    """Its whole checkpoints by their manifests, newest first; `is_best` is the one with the lowest validation loss.
+
+    `kept`: it lies on disk. Once a training is through nothing goes on from one, and what was kept till then is noted.
+    """
+    rows = _on_disk(state, n)
+    there = {row["step"] for row in rows}
+    rows += [row for row in _noted(state, n) if row["step"] not in there]
     newest_first = sorted(rows, key=lambda row: -int(row["step"]))
     measured = [(row["metrics"][METRIC], place) for place, row in enumerate(newest_first) if METRIC in row["metrics"]]
     best = min(measured)[1] if measured else None
     return [{**row, "is_best": place == best} for place, row in enumerate(newest_first)]
+
+
+def note_checkpoints(state: Path, n: int) -> None:
+    """Write down what is there, before it is removed."""
+    gone = [{**row, "kept": False} for row in _on_disk(state, n)]
+    folders.write_whole(state / "reports" / f"v{n}" / NOTED, json.dumps(gone))
+
+
+def _on_disk(state: Path, n: int) -> list[dict[str, Any]]:
+    found = (state / "checkpoints" / f"v{n}").glob("step-*")
+    return [{**row, "kept": True} for folder in found if (row := _checkpoint(folder)) is not None]
+
+
+def _noted(state: Path, n: int) -> list[dict[str, Any]]:
+    try:
+        return list(json.loads((state / "reports" / f"v{n}" / NOTED).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return []
 
 
 def _checkpoint(folder: Path) -> dict[str, Any] | None:

@@ -128,7 +128,10 @@ def _add_following(routes: APIRouter, office: JobOffice) -> None:
 
     @routes.get("/{id}/checkpoints", responses=errors(404, 422))
     async def checkpoints(id: ModelPath) -> list[dict[str, Any]]:
-        """What it could go on from, newest first; once the adapter is whole none is kept."""
+        """What it could go on from, newest first; of a training that is through, what was kept to its end.
+
+        None where it ended before the first was due.
+        """
         return await office.door.ask(lambda store: checkpoint_rows(office.state, store.jobs.get(number(id)).n))
 
     @routes.get("/{id}/report", response_class=HTMLResponse, responses=errors(404, 422))

@@ -27,6 +27,7 @@ from core.wish import Wish
 from resources import adapters, base_model, datasets, whole_models
 from resources.feedback import Feedback
 from resources.holding import begin, holding
+from resources.job_files import checkpoint_rows
 from resources.reevaluation import Reevaluations
 from resources.store import Store, open_store
 from resources.trainer import FENCED_OUT, INTERRUPTED, TrainerFailed, TrainerProcess
@@ -248,6 +249,8 @@ def test_a_trainer_told_to_stop_saves_and_the_next_one_goes_on(long_shop: Shop) 
     assert long_shop.run("train").returncode == 0
     log = (long_shop.state / "logs" / "trainer-v1.log").read_text(encoding="utf-8")
     assert f"Going on after step {reached} of " in log
+    gone = {row["step"]: row for row in checkpoint_rows(long_shop.state, 1)}
+    assert (gone[reached]["kept"], checkpoint.exists()) == (False, False), "told, though nothing goes on from it"
     assert adapters.verify(long_shop.adapter(), long_shop.fingerprint).counts["conversations"] == TRAIN
 
 

@@ -13,7 +13,8 @@ from core.rendering import ChatTokenizer, Rendered, render
 from wrappers.checkpoints import TrainingState
 from wrappers.lora_model import attach, load_adapter, load_base, load_tokenizer, pick_device, save_adapter
 from wrappers.lora_training import Checkpointing, LoraTraining, StepReport, TrainingResult
-from wrappers.preference_training import Preferred, Record, fitting, prefer, steps_of
+from wrappers.preference_state import joined, parted
+from wrappers.preference_training import Preferred, Record, Saving, fitting, prefer, steps_of
 from wrappers.ranks import ALONE, Ranks
 from wrappers.rate_sweep import best_of, sweep
 from wrappers.whole_model import load_trainable, save_whole
@@ -89,31 +90,44 @@ def train_adapter(
         for some in (job.conversations, job.replay, job.validation)
     )
     model = _trainable_model(job)
-    state, tried = _kept_state(checkpointing), {}
+    kept, tried = _kept_state(checkpointing), {}
+    state, moved = parted(kept) if kept else (None, None)
     if state is None and job.recipe.rate_factors and conversations and validation:
         tried = sweep(model, conversations, validation, job.recipe, ranks=ranks, interrupted=interrupted)
     rate = state.figures["learning_rate"] if state else best_of(tried) if tried else job.recipe.learning_rate
     recipe = job.recipe.model_copy(update={"learning_rate": rate})
     training = LoraTraining(model, conversations, replay, recipe, validation, ranks)
-    if state:
-        training.restore(state)
-        logger.info("Going on after step %d of %d", state.step, training.total_steps)
     records = fitting(job.preferences, tokenizer, recipe)
     more = steps_of(records, recipe)
+    if state and kept:
+        training.restore(state)
+        logger.info("Going on after step %d of %d", kept.step, training.total_steps + more)
     result = training.run(
         checkpointing=checkpointing, on_step=lambda report: on_step(_and_then(report, more)), interrupted=interrupted
     )
     preferred = None
     if records:
-        if checkpointing:  # whoever goes on begins with the preferences
-            checkpointing.checkpoints.save(training.state(), checkpointing.origin)
+        before = training.state()
+        if checkpointing and moved is None:  # whoever goes on begins with the preferences
+            checkpointing.checkpoints.save(before, checkpointing.origin)
+        saving = _saving(checkpointing, before) if checkpointing else None
         preferred = prefer(
-            model, tokenizer, records, recipe, after=result.steps, on_step=on_step, interrupted=interrupted
-        )
+            model, tokenizer, records, recipe, after=result.steps, found=moved, saving=saving, on_step=on_step,
+            interrupted=interrupted,
+        )  # fmt: skip
     if ranks.is_first:
         _save(model, folder, job)
     too_long = len(job.conversations) - len(conversations)
     return TrainedAdapter(result, len(conversations), too_long, len(replay), preferred, tried)
+
+
+def _saving(checkpointing: Checkpointing, before: TrainingState) -> Saving:
+    # what moves is copied: the weights of `before` must be those that the preferences are held to
+    fixed = replace(before, tensors={name: tensor.detach().clone() for name, tensor in before.tensors.items()})
+    return Saving(
+        lambda moved: checkpointing.checkpoints.save(joined(fixed, moved), checkpointing.origin),
+        checkpointing.seconds,
+    )
 
 
 def _save(model: Any, folder: Path, job: AdapterJob) -> None:

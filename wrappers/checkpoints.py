@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 TENSORS = "training.safetensors"
 STATE = "state.json"
 METRIC = "validation_loss"
+# of AdamW, by the names torch has for them
+MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True)

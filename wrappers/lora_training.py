@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from core.pace import Pace
 from core.recipe import Recipe
 from core.rendering import IGNORED, Rendered
-from wrappers.checkpoints import METRIC, Checkpoints, Origin, TrainingState
+from wrappers.checkpoints import METRIC, MOMENTS, Checkpoints, Origin, TrainingState
 from wrappers.early_stopping import EarlyStopping
 from wrappers.fused_lora import fused
 from wrappers.lora_model import differs, token_losses, trainable
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import torch
     from peft import PeftModel
 
-_MOMENTS = ("exp_avg", "exp_avg_sq")
 # so many different batches with one and the same loss, but for rounding: never by chance
 _SAME, _NOISE = 10, 1e-6
 
@@ -169,7 +168,7 @@ class LoraTraining:
         tensors = {f"weight.{name}": parameter for name, parameter in self._parameters.items()}
         for name, parameter in self._parameters.items():
             moments = self._optimizer.state.get(parameter, {})
-            tensors |= {f"{moment}.{name}": moments[moment] for moment in _MOMENTS if moment in moments}
+            tensors |= {f"{moment}.{name}": moments[moment] for moment in MOMENTS if moment in moments}
         tensors |= self._stopping.tensors()
         metrics = {"loss": self._losses[-1]} if self._losses else {}
         if self._stopping.losses and self._ends_epoch(self._done):
@@ -188,9 +187,12 @@ class LoraTraining:
         with torch.no_grad():
             for name, parameter in self._parameters.items():
                 parameter.copy_(state.tensors[f"weight.{name}"])
-                if state.step:
-                    moments = {moment: state.tensors[f"{moment}.{name}"].to(parameter.device) for moment in _MOMENTS}
-                    self._optimizer.state[parameter] = {"step": torch.tensor(float(state.step)), **moments}
+                kept = [moment for moment in MOMENTS if f"{moment}.{name}" in state.tensors]
+                if state.step and kept:
+                    moments = {moment: state.tensors[f"{moment}.{name}"].to(parameter.device) for moment in kept}
+                    # a fused AdamW counts its steps where the parameters are
+                    done = torch.tensor(float(state.step), device=parameter.device)
+                    self._optimizer.state[parameter] = {"step": done, **moments}
         self._done = state.step
         self._losses = list(state.figures["losses"])
         self._stopping.restore(state.figures["validation_losses"], state.tensors)

@@ -1,7 +1,8 @@
 """What people corrected or rated, learned by an adapter that was trained before: DPO and KTO, as TRL has them.
 
 DPO (Rafailov et al. 2023) takes pairs of replies, KTO (Ethayarajh et al. 2024) single ones that were praised or blamed.
-Either is held to the adapter it starts from, of which TRL keeps a copy as reference.
+Either is held to the adapter it starts from, of which TRL keeps a copy as reference. Data, rate and dropout of a step
+follow from its number alone, so that a training that was stopped goes on as if it had not been: TRL is given the rest.
 """
 
 import logging
@@ -10,11 +11,15 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from core.recipe import Recipe
 from core.rendering import ChatTokenizer
+from wrappers.lora_model import trainable
 from wrappers.lora_training import StepReport, TrainingFailed, TrainingInterrupted
+from wrappers.plan import learning_rate
+from wrappers.preference_state import Moved, moved, put_back
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -36,9 +41,17 @@ class Preferred:
     accuracy: float | None
 
 
+@dataclass(frozen=True)
+class Saving:
+    """Where it goes how far the adapter came, and how often."""
+
+    save: Callable[[Moved], object]
+    seconds: float
+
+
 def steps_of(records: Sequence[Record], recipe: Recipe) -> int:
     """How many optimiser steps it will take."""
-    return recipe.preference_epochs * math.ceil(len(records) / _BATCH)
+    return math.ceil(recipe.preference_epochs * len(records) / _BATCH)
 
 
 def fitting(records: Sequence[Record], tokenizer: ChatTokenizer, recipe: Recipe) -> list[Record]:
@@ -60,19 +73,25 @@ def prefer(
     recipe: Recipe,
     *,
     after: int = 0,
+    found: Moved | None = None,
+    saving: Saving | None = None,
     on_step: Callable[[StepReport], None] = lambda report: None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Preferred:
-    """Move the adapter of `model`; steps are counted on from `after`.
+    """Move the adapter of `model`; steps are counted on from `after`, and begin where `found` says.
 
-    TrainingInterrupted when `interrupted` says so after a step: it keeps no state of its own and begins anew.
+    TrainingInterrupted when `interrupted` says so after a step, once it is saved.
     """
     from datasets import Dataset
 
     logging.getLogger("trl").setLevel(logging.ERROR)  # its warnings quote what was said
+    total, done = steps_of(records, recipe), found.steps if found else 0
+    left = _in_order(records, recipe)[done * _BATCH :]
+    weights = _weights([record["label"] for record in records]) if recipe.method == "kto" else {}
+    rates = partial(_rate, done=done, total=total, recipe=recipe)
     with tempfile.TemporaryDirectory() as nothing_is_kept:
-        watch = _watch(after, after + steps_of(records, recipe), on_step, interrupted)
-        trainer = _trainer(model, tokenizer, Dataset.from_list(_shuffled(records, recipe)), recipe, nothing_is_kept)
+        watch = _watch(model, recipe, _Way(after, total, found, saving), on_step, interrupted)
+        trainer = _trainer(model, tokenizer, Dataset.from_list(left), recipe, nothing_is_kept, rates, weights)
         trainer.add_callback(watch)
         trainer.train()
     if "ref" in model.peft_config:
@@ -92,17 +111,33 @@ def prefer(
     )
 
 
-def _trainer(model: "PeftModel", tokenizer: Any, dataset: Any, recipe: Recipe, folder: str) -> Any:
+def _rate(step: int, *, done: int, total: int, recipe: Recipe) -> float:
+    """The share of the peak rate that a step of what is left has: warm-up and fall are those of any training here.
+
+    TRL's own warm-up begins with a rate of 0, which makes nothing of the first step.
+    """
+    return learning_rate(done + step, total, recipe.model_copy(update={"learning_rate": 1.0}))
+
+
+def _trainer(
+    model: "PeftModel",
+    tokenizer: Any,
+    dataset: Any,
+    recipe: Recipe,
+    folder: str,
+    rates: Callable[[int], float],
+    weights: Mapping[str, float],
+) -> Any:
     import trl
+    from torch.optim.lr_scheduler import LambdaLR
 
     device = next(model.parameters()).device.type
     shared: dict[str, Any] = {
         "output_dir": folder,
         "per_device_train_batch_size": _BATCH,
-        "num_train_epochs": recipe.preference_epochs,
+        "num_train_epochs": 1,
+        "train_sampling_strategy": "sequential",
         "learning_rate": recipe.preference_rate,
-        "lr_scheduler_type": "cosine" if recipe.schedule == "cosine" else "constant_with_warmup",
-        "warmup_steps": recipe.warmup_share,
         "weight_decay": recipe.weight_decay,
         "max_grad_norm": recipe.gradient_clip,
         "beta": recipe.preference_beta,
@@ -117,13 +152,17 @@ def _trainer(model: "PeftModel", tokenizer: Any, dataset: Any, recipe: Recipe, f
         "save_strategy": "no",
         "disable_tqdm": True,
         "dataloader_drop_last": False,
+        **weights,
     }
-    if recipe.method == "dpo":
-        config, trainer = trl.DPOConfig(**shared), trl.DPOTrainer
-    else:
-        shared |= _weights(dataset["label"])
-        config, trainer = trl.KTOConfig(**shared), trl.KTOTrainer
-    return trainer(model=model, args=config, train_dataset=dataset, processing_class=tokenizer)
+    made = {"dpo": (trl.DPOConfig, trl.DPOTrainer), "kto": (trl.KTOConfig, trl.KTOTrainer)}
+    config, kind = made[recipe.method]
+
+    class Scheduled(kind):  # type: ignore[misc, valid-type]
+        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, rates)
+            return self.lr_scheduler
+
+    return Scheduled(model=model, args=config(**shared), train_dataset=dataset, processing_class=tokenizer)
 
 
 def _weights(labels: Sequence[bool]) -> dict[str, float]:
@@ -133,11 +172,12 @@ def _weights(labels: Sequence[bool]) -> dict[str, float]:
     return {"desirable_weight": max(1.0, blamed / praised), "undesirable_weight": max(1.0, praised / blamed)}
 
 
-def _shuffled(records: Sequence[Record], recipe: Recipe) -> list[Record]:
-    """KTO's own order must not be changed later: it pairs neighbours."""
+def _in_order(records: Sequence[Record], recipe: Recipe) -> list[Record]:
+    """Every epoch in an order of its own, one after another, and so they stay: KTO pairs neighbours."""
     import numpy as np
 
-    return [records[at] for at in np.random.default_rng(recipe.seed).permutation(len(records))]
+    epochs = (np.random.default_rng([recipe.seed, epoch]) for epoch in range(recipe.preference_epochs))
+    return [records[at] for draw in epochs for at in draw.permutation(len(records))]
 
 
 def _longest(record: Record, tokenizer: ChatTokenizer) -> int:
@@ -146,39 +186,72 @@ def _longest(record: Record, tokenizer: ChatTokenizer) -> int:
     return max(len(tokenizer.apply_chat_template(turns, tokenize=True, return_dict=False)) for turns in whole)
 
 
-def _watch(after: int, total: int, on_step: Callable[[StepReport], None], interrupted: Callable[[], bool]) -> Any:
+@dataclass(frozen=True)
+class _Way:
+    """From where to where: steps `after` which it begins, `total` of its own, and what was `found` of them."""
+
+    after: int
+    total: int
+    found: Moved | None
+    saving: Saving | None
+
+
+def _watch(
+    model: "PeftModel",
+    recipe: Recipe,
+    way: _Way,
+    on_step: Callable[[StepReport], None],
+    interrupted: Callable[[], bool],
+) -> Any:
+    import torch
     from transformers import TrainerCallback
 
+    done = way.found.steps if way.found else 0
+    parameters = trainable(model)
+
     class Watch(TrainerCallback):  # type: ignore[misc]
-        """Reports each step, ends at the next one when it is told to, and does not let NaN pass."""
+        """Reports each step, saves and ends at the next one when it is told to, and does not let NaN pass."""
 
         def __init__(self) -> None:
-            self.step, self.total, self.stopped = after, total, False
-            self.losses: list[float] = []
-            self.accuracies: list[float] = []
-            self._began = time.monotonic()
+            self.step, self.total, self.stopped = way.after + done, way.after + way.total, False
+            self.losses = list(way.found.losses) if way.found else []
+            self.accuracies = list(way.found.accuracies) if way.found else []
+            self._began = self._saved = time.monotonic()
 
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        def on_train_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any) -> None:
+            if way.found:  # only now: the reference is a copy of what stood here before
+                put_back(way.found, parameters, optimizer)
+
+        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            torch.manual_seed(recipe.seed + way.after + done + state.global_step)
+
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: Any = None, optimizer: Any = None, **_: Any
+        ) -> None:
             if not logs or "loss" not in logs:
                 return
             loss = float(logs["loss"])
+            self.step = way.after + done + state.global_step
             if not math.isfinite(loss):
                 raise TrainingFailed(
-                    f"Expected a finite loss on preferences at step {state.global_step}, found {loss}: lower the "
-                    f"preference rate ({args.learning_rate})"
+                    f"Expected a finite loss on preferences at step {self.step}, found {loss}: lower the preference "
+                    f"rate ({args.learning_rate})"
                 )
             self.losses.append(loss)
             if "rewards/accuracies" in logs:
                 self.accuracies.append(float(logs["rewards/accuracies"]))
-            self.step = after + state.global_step
-            each = (time.monotonic() - self._began) / state.global_step
-            tokens = float(state.num_input_tokens_seen or 0) / max(time.monotonic() - self._began, 1e-9)
-            left = each * (total - self.step)
-            on_step(StepReport(self.step, total, loss, float(logs.get("learning_rate", 0.0)), tokens, left))
+            seconds = max(time.monotonic() - self._began, 1e-9)
+            tokens = float(state.num_input_tokens_seen or 0) / seconds
+            left = seconds / state.global_step * (self.total - self.step)
+            on_step(StepReport(self.step, self.total, loss, float(logs.get("learning_rate", 0.0)), tokens, left))
+            if self.step < self.total:
+                self._between(optimizer, control)
 
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if interrupted() and state.global_step < state.max_steps:
-                self.stopped = True
-                control.should_training_stop = True
+        def _between(self, optimizer: Any, control: Any) -> None:
+            self.stopped = control.should_training_stop = interrupted()
+            due = way.saving and (self.stopped or time.monotonic() - self._saved >= way.saving.seconds)
+            if way.saving and due:
+                way.saving.save(moved(parameters, optimizer, self.losses, self.accuracies))
+                self._saved = time.monotonic()
 
     return Watch()

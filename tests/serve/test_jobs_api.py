@@ -1,6 +1,7 @@
 """The routes of jobs: what they take, what they refuse, and that a refusal changes nothing."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from core.manifest import Manifest
 from core.recipe import Recipe
 from core.wish import wish_in
 from resources import folders
+from resources.job_files import note_checkpoints
 from resources.progress import Progress
 from resources.store import Store
 from serve.deployment_plan import DeploymentPlan
@@ -261,6 +263,10 @@ async def test_logs_and_checkpoints_are_read_from_the_state_folder(
     ]
     assert all(len(row["sha256"]) == 64 and row["created_at"].endswith("Z") for row in found)
     assert str(deps.state_dir) not in json.dumps(found)
+    note_checkpoints(deps.state_dir, 1)
+    shutil.rmtree(deps.state_dir / "checkpoints" / "v1")
+    gone = (await client.get(f"{URL}/1/checkpoints")).json()
+    assert gone == [{**row, "kept": False} for row in found], "what was kept to the end is told, and that it is gone"
     for leaf in ("logs", "metrics", "checkpoints", "report"):
         assert (await client.get(f"{URL}/9/{leaf}")).status_code == 404
     assert (await client.get(f"{URL}/1/report")).status_code == 404, "not judged yet"

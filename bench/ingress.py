@@ -3,6 +3,7 @@
 `.venv/bin/python -m bench.ingress`: a mock stands where the model would, behind a Serve handle for us and behind HTTP
 for LiteLLM, on one core with the clients; what is measured has the other core to itself. One worker each, kept-alive
 connections, the same bodies. Ours stores every conversation, on disk before it says `collected: true`; LiteLLM nothing.
+What the disk alone takes to keep as many bytes is printed too: no reply of ours can be quicker than that.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import os
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -39,6 +41,7 @@ SATURATING = {"ours": 3_000, "litellm": 600}  # requests of one block: a few sec
 STEADY_SECONDS = 6.0
 WARM_UP = 300
 START_SECONDS = 180
+_COMMIT = 7 * 4120  # bytes: the pages that one conversation changes, each with its head
 OURS, LITELLM, DIRECT = "ours", "litellm", "direct"
 ENGINE = "ray::ServeReplica:whetstone:Engine"  # the mock, whose like does not count for LiteLLM either
 MUST_HOLD = {OURS: b"x-whetstone-collected: true"}
@@ -95,8 +98,11 @@ class Side:
         self.answered += len(seen.seconds)
 
 
-def measure(folder: Path) -> tuple[dict[str, Side], float, int]:
-    """Both sides and the mock itself in turns; the steady rate; how many conversations ours has on disk."""
+def measure(folder: Path) -> tuple[dict[str, Side], float, int, list[list[float]]]:
+    """Both sides and the mock itself in turns; the steady rate; how many conversations ours has on disk.
+
+    Last of each round what the disk took, in seconds, for as many writes at the same rate.
+    """
     front, back = two_cores()
     bodies = Bodies()
     with ExitStack() as stack:
@@ -109,10 +115,27 @@ def measure(folder: Path) -> tuple[dict[str, Side], float, int]:
             for name, side in sides.items():
                 side.saturate(bodies.take(SATURATING.get(name, 10_000), side.port))
         rate = 0.5 * min(statistics.median(side.rates) for side in sides.values())
+        syncs = []
         for _ in range(ROUNDS):
             for side in sides.values():
                 side.keep_steady(bodies.take(int(rate * STEADY_SECONDS), side.port), rate)
-        return sides, rate, _stored(folder)
+            syncs.append(sync_seconds(folder / "sync", int(rate * STEADY_SECONDS), 1 / rate))
+        return sides, rate, _stored(folder), syncs
+
+
+def sync_seconds(path: Path, number: int, pause: float) -> list[float]:
+    """What it takes to have one conversation's worth of SQLite's log on disk, ascending."""
+    taken, file = [], os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    try:
+        for _ in range(number):
+            began = time.perf_counter()
+            os.write(file, bytes(_COMMIT))
+            os.fdatasync(file)
+            taken.append(time.perf_counter() - began)
+            time.sleep(max(0.0, pause - taken[-1]))
+    finally:
+        os.close(file)
+    return sorted(taken)
 
 
 def _started(stack: ExitStack, folder: Path, front: int, back: int) -> Iterator[tuple[str, Side]]:
@@ -157,7 +180,7 @@ def _stored(folder: Path) -> int:
         store.close()
 
 
-def figures(sides: dict[str, Side], stored: int) -> list[Figure]:
+def figures(sides: dict[str, Side], stored: int, syncs: list[list[float]]) -> list[Figure]:
     """Added latency is what came through less what the mock answers the same client directly."""
     ours, litellm, direct = (sides[name] for name in (OURS, LITELLM, DIRECT))
 
@@ -172,6 +195,7 @@ def figures(sides: dict[str, Side], stored: int) -> list[Figure]:
     return [
         added(0.5, None, "added latency p50"),
         added(0.99, ADDED_P99, "added latency p99"),
+        *(_of_the_disk(share, syncs) for share in (0.5, 0.99)),
         rate(lambda side: side.a_core, "requests a second of a core", RATE_A_CORE),
         rate(lambda side: side.rates, "requests a second by the clock", None),
         Figure("the clients alone, at the mock", statistics.median(direct.rates), "/s", slowest, "the faster side",
@@ -181,9 +205,14 @@ def figures(sides: dict[str, Side], stored: int) -> list[Figure]:
     ]  # fmt: skip
 
 
+def _of_the_disk(share: float, syncs: list[list[float]]) -> Figure:
+    taken = statistics.median(seconds[int(share * (len(seconds) - 1))] for seconds in syncs)
+    return Figure(f"of it a write to this disk p{100 * share:.0f}", 1000 * taken, "ms")
+
+
 def main() -> int:
     with tempfile.TemporaryDirectory(prefix="whetstone-ingress-") as folder:
-        sides, rate, stored = measure(Path(folder))
+        sides, rate, stored, syncs = measure(Path(folder))
     details = {
         "rounds": ROUNDS,
         "clients": CLIENTS,
@@ -194,7 +223,7 @@ def main() -> int:
         "microseconds_a_request": {name: side.cost for name, side in sides.items()},
         "path": PATH,
     }
-    return Report("ingress", figures(sides, stored), details).finish()
+    return Report("ingress", figures(sides, stored, syncs), details).finish()
 
 
 if __name__ == "__main__":

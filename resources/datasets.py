@@ -51,8 +51,9 @@ def write(
             details=dict(details),
         )
         if folders.is_whole(folder) and read_manifest(folder) != manifest:
-            shutil.rmtree(folder)
-        folders.publish(staging, folder, manifest)
+            folders.exchange(staging, folder, manifest)
+        else:
+            folders.publish(staging, folder, manifest)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return read_manifest(folder)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.manifest import Kind, Manifest
+from core.manifest import MANIFEST_NAME, Kind, Manifest
 from core.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -120,6 +120,8 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove all of them: the adapter they led to is published."""
+        for folder in self._finished():
+            _remove(folder)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _first_whole(self, folders: Iterable[Path]) -> tuple[TrainingState, Manifest] | None:
@@ -144,7 +146,13 @@ class Checkpoints:
         best = self._by_metric()[:1]
         for folder in self._finished()[: -self._keep]:
             if folder not in best:
-                shutil.rmtree(folder)
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Its manifest first: broken off, what is left of it says of itself that it is none."""
+    (folder / MANIFEST_NAME).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read(folder: Path) -> TrainingState:

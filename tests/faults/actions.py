@@ -17,18 +17,24 @@ from tests.faults.lane import ENDING, Lane
 Undo = Callable[[], None]
 HOUR = 3600
 LOCKED_SECONDS = 8.0
-RANDOM_KILLS, RANDOM_SECONDS = 4, 8.0
+RANDOM_KILLS, RANDOM_SECONDS, RANDOM_ATTEMPTS = 4, 6.0, 3
 WAKE_SECONDS = 10.0
 CODE_SERVER, DAEMON = ("dagster", "api", "grpc"), ("dagster._daemon",)
 _LAUNCH = """mutation($p: ExecutionParams!) {launchRun(executionParams: $p) {
   __typename ... on LaunchRunSuccess {run {runId}} ... on PythonError {message}}}"""
 
 
+class NotInjected(Exception):
+    """There was nothing to do it to: the fault is to be tried again in another version."""
+
+
 def act(lane: Lane, then: str, fired: dict[str, Any]) -> Undo:
     """Do what `then` names while the struck process is held; returns what to undo once the version is decided."""
-    undo = _ACTIONS[then](lane, fired)
-    if fired["action"] == "hold":
-        (lane.faults / f"{fired['point']}.go").touch()
+    try:
+        undo = _ACTIONS[then](lane, fired)
+    finally:
+        if fired["action"] == "hold":
+            (lane.faults / f"{fired['point']}.go").touch()
     return undo or (lambda: None)
 
 
@@ -72,9 +78,10 @@ def second_daemon(lane: Lane, fired: dict[str, Any]) -> Undo:
 
 def tear_checkpoint(lane: Lane, fired: dict[str, Any]) -> None:
     """Half of the newest checkpoint's weights, then the trainer is gone."""
-    newest = max(lane.state.glob("checkpoints/v*/step-*"), default=None)
-    assert newest is not None, "expected a checkpoint to tear, found none"
-    weights = next(newest.glob("*.safetensors"))
+    whole = [path for path in lane.state.glob("checkpoints/v*/step-*") if not path.name.endswith(".tmp")]
+    if not whole:
+        raise NotInjected("expected a checkpoint to tear, found none")
+    weights = next(max(whole).glob("*.safetensors"))
     os.truncate(weights, weights.stat().st_size // 2)
     os.kill(fired["pid"], signal.SIGKILL)
 
@@ -102,11 +109,13 @@ def lose_power(lane: Lane, fired: dict[str, Any]) -> None:
 
 
 def kill_code_server(lane: Lane, fired: dict[str, Any]) -> None:
-    assert lane.kill(*CODE_SERVER), "expected a code server to kill, found none"
+    if not lane.kill(*CODE_SERVER):
+        raise NotInjected("expected a code server to kill, found none")
 
 
 def kill_daemon(lane: Lane, fired: dict[str, Any]) -> None:
-    assert lane.kill(*DAEMON), "expected a daemon to kill, found none"
+    if not lane.kill(*DAEMON):
+        raise NotInjected("expected a daemon to kill, found none")
 
 
 def random_kills(lane: Lane, fired: dict[str, Any]) -> Undo:
@@ -116,6 +125,8 @@ def random_kills(lane: Lane, fired: dict[str, Any]) -> Undo:
     def strike() -> None:
         for _ in range(RANDOM_KILLS):
             if over.wait(drawn.uniform(1.0, 2 * RANDOM_SECONDS)):
+                return
+            if max(lane.standing().items())[1][1] >= RANDOM_ATTEMPTS:
                 return
             running = lane.processes("python")
             if running:
@@ -135,15 +146,19 @@ def random_kills(lane: Lane, fired: dict[str, Any]) -> Undo:
 def lock_store(lane: Lane, fired: dict[str, Any]) -> Undo:
     """Another program holds SQLite's write lock for longer than a lease."""
 
+    locked = threading.Event()
+
     def hold() -> None:
         with closing(sqlite3.connect(lane.state / "whetstone.db", isolation_level=None, timeout=30)) as store:
             store.execute("BEGIN IMMEDIATE")
-            time.sleep(LOCKED_SECONDS)
+            locked.set()
+            ENDING.wait(LOCKED_SECONDS)
             store.execute("ROLLBACK")
 
     thread = threading.Thread(target=hold, daemon=True)
     thread.start()
-    time.sleep(0.2)
+    if not locked.wait(30):
+        raise NotInjected("expected the store's lock to be had within 30 s, found it taken")
     return thread.join
 
 

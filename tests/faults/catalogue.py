@@ -3,10 +3,11 @@
 import errno
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Database = Literal["sqlite", "postgres"]
+Model = Literal["small", "real"]
 DATABASES: tuple[Database, ...] = ("sqlite", "postgres")
 TRAINER = "train.py"
 
@@ -25,6 +26,7 @@ class Fault:
     more: dict[str, Any] = field(default_factory=dict)
     attempts: int = 1
     databases: tuple[Database, ...] = DATABASES
+    model: Model = "small"
 
 
 def _kill(name: str, point: str, attempts: int = 1, **more: Any) -> Fault:
@@ -91,7 +93,7 @@ ALONE: tuple[Fault, ...] = (
     Fault("the disk is full while a checkpoint is written", "checkpoint.before", "raise", more=FULL_DISK),
     Fault("the disk is full while the adapter is written", "save_adapter.before", "raise", more=FULL_DISK),
     Fault("the disk is full while the dataset is written", "dataset.rename.before", "raise", more=FULL_DISK),
-    Fault("the newest checkpoint is torn", "step.after", "hold", "tear_checkpoint", {"process": TRAINER, "skip": 6}),
+    Fault("the newest checkpoint is torn", "checkpoint_folder.rename.after", "hold", "tear_checkpoint", {"skip": 1}),
     Fault("MLflow is down from the claim on", "claim.after", "hold", "mlflow_away"),
     Fault("MLflow is down from the verdict on", "set_verdict.after", "hold", "mlflow_away"),
     Fault("the clock is set back an hour before the claim", "claim.before", "hold", "clock_back"),
@@ -108,19 +110,38 @@ ALONE: tuple[Fault, ...] = (
     Fault("another program locks the store", "claim.after", "hold", "lock_store", databases=("sqlite",)),
     Fault("the database ends every connection", "step.after", "hold", "end_connections", databases=("postgres",)),
 )  # fmt: skip
-NAMED = (*IN_ORDER, *ALONE)
-MOST_FAULTS, MOST_ATTEMPTS = 7, 3
+SMALL = (*IN_ORDER, *ALONE)
+# What a model of some size makes different: longer steps, larger files, minutes of evaluation.
+WITH_THE_REAL_MODEL = (
+    "kill trainer during training",
+    "kill trainer between writing a checkpoint and its rename",
+    "kill trainer between writing the adapter and its rename",
+    "kill trainer between the adapter's rename and the end of its stage",
+    "kill the worker between the trained adapter and its mark",
+    "kill the worker between registered version and promotion",
+    "kill the ingress between setting an alias and noting it",
+    "an old trainer wakes after its lease, in training",
+    "the newest checkpoint is torn",
+    "machine restart in training",
+)
+REAL = tuple(
+    replace(fault, name=f"SmolLM2-135M: {fault.name}", model="real", databases=("sqlite",))
+    for fault in SMALL
+    if fault.name in WITH_THE_REAL_MODEL
+)
+NAMED = (*SMALL, *REAL)
+MOST_FAULTS, MOST_ATTEMPTS = 7, 4
 
 
 def groups(faults: Sequence[Fault], seed: int) -> list[list[Fault]]:
-    """Faults by version: one of `ALONE` at most, and some that strike in order; which, is drawn.
+    """Faults of one model by version: one of `ALONE` at most, and some that strike in order; which, is drawn.
 
     No two strike at one point, and together they leave a version enough attempts.
     """
-    place = {fault.name: at for at, fault in enumerate(IN_ORDER)}
+    place = {fault.point: at for at, fault in enumerate(IN_ORDER)}
     drawn = random.Random(seed)
-    waiting = [fault for fault in faults if fault.name in place]
-    alone = [fault for fault in faults if fault.name not in place]
+    waiting = [fault for fault in faults if _is_in_order(fault)]
+    alone = [fault for fault in faults if not _is_in_order(fault)]
     drawn.shuffle(waiting)
     drawn.shuffle(alone)
     found = []
@@ -132,5 +153,9 @@ def groups(faults: Sequence[Fault], seed: int) -> list[list[Fault]]:
             if fits and fault.point not in {one.point for one in group}:
                 group.append(fault)
                 waiting.remove(fault)
-        found.append(sorted(group, key=lambda fault: place.get(fault.name, len(place))))
+        found.append(sorted(group, key=lambda fault: place.get(fault.point, len(place))))
     return found
+
+
+def _is_in_order(fault: Fault) -> bool:
+    return fault.action == "kill" and not fault.then

@@ -29,10 +29,14 @@ from resources.store import Store, open_store
 from tests.e2e.checker import FINISHED, Findings, Tables
 from tests.faults import checker
 from tests.faults.base import NAME
+from tests.faults.catalogue import Model
 
 BATCH = 20
-POLL_SECONDS = 0.2
+# how often a struck process is looked for, and how often a dead one: to walk all processes costs more
+POLL_SECONDS, WATCH_SECONDS = 0.25, 1.0
 GRACE_SECONDS = 5.0
+# how long a version may take; SmolLM2-135M is asked hundreds of questions on whatever cores are left
+DECIDE_SECONDS: dict[Model, float] = {"small": 300.0, "real": 1200.0}
 # a gate that a model of random weights passes when it learned anything at all; every check is still measured
 LENIENT: dict[str, Any] = {
     "gate_alpha": 0.49, "gate_min_held_out": 2, "gate_superiority_margin": 0.0, "gate_base_margin": 5.0,
@@ -44,6 +48,10 @@ LENIENT: dict[str, Any] = {
 SMALL: dict[str, Any] = {
     "finetune_lora_rank": 4, "finetune_learning_rate": 5e-4, "finetune_pack_tokens": 256, "finetune_epochs": 2,
     "per_device_train_batch_size": 1, "checkpoint_seconds": 0.2, "lease_seconds": 2, "finetune_batch_size": BATCH,
+}  # fmt: skip
+REAL: dict[str, Any] = {
+    "finetune_lora_rank": 8, "finetune_pack_tokens": 256, "finetune_epochs": 2, "per_device_train_batch_size": 1,
+    "checkpoint_seconds": 0.5, "lease_seconds": 2, "finetune_batch_size": BATCH,
 }  # fmt: skip
 
 Found = TypeVar("Found")
@@ -58,18 +66,20 @@ class Stuck(AssertionError):
 class Lane:
     """Dagster and the ingress's loops over one state folder; `mark` names every process of it.
 
-    A state that was left, at whatever moment, is gone on with.
+    A state that was left, at whatever moment, is gone on with. The small model lies in `models`, the real one where
+    every Whetstone has it.
     """
 
-    def __init__(self, state: Path, models: Path, database_url: str = "", **chosen: Any) -> None:
-        self.state, self.faults = state, state / "faults"
+    def __init__(self, state: Path, models: Path, database_url: str = "", model: Model = "small") -> None:
+        self.state, self.faults, self.model = state, state / "faults", model
         self.faults.mkdir(parents=True, exist_ok=True)
         fastapi, dagster, mlflow = free_ports(3)
+        chosen = {"models_dir": models, "base_model": NAME, **SMALL} if model == "small" else REAL
         self.settings: Settings = read_settings(
             **{
-                "state_dir": state, "models_dir": models, "base_model": NAME, "database_url": database_url,
-                "mlflow_tracking_uri": "", "fastapi_port": fastapi, "dagster_port": dagster, "mlflow_port": mlflow,
-                "host": "127.0.0.1", "enable_auth": False, "answer_with": "student", **LENIENT, **SMALL, **chosen,
+                "state_dir": state, "database_url": database_url, "mlflow_tracking_uri": "",
+                "fastapi_port": fastapi, "dagster_port": dagster, "mlflow_port": mlflow,
+                "host": "127.0.0.1", "enable_auth": False, "answer_with": "student", **LENIENT, **chosen,
             }
         )  # fmt: skip
         self.url = database_url
@@ -79,7 +89,7 @@ class Lane:
         self.sent: set[str] = set(noted.get("sent", ()))
         self._texts = conversations()[noted.get("taken", 0) :]
         self._taken: int = noted.get("taken", 0)
-        base = base_model.resolve(self.settings.base_model, models)
+        base = base_model.resolve(self.settings.base_model, self.settings.models_dir)
         self.store: Store = open_store(
             self.settings.database_url, live_defaults=self.settings.live(), lineage=base_model.fingerprint(base)
         )
@@ -197,20 +207,26 @@ class Lane:
                 time.sleep(POLL_SECONDS)
         return checker.judge(self.state, self.url, sent=self.sent, at_rest=at_rest, mlflow=mlflow)
 
+    def standing(self) -> dict[int, tuple[str, int]]:
+        """State and attempts of each version."""
+        return checker.standing(self.state, self.url)
+
     def state_of(self, n: int) -> str | None:
-        row = self.tables().versions.get(n)
-        return None if row is None else str(row["state"])
+        state, _ = self.standing().get(n, (None, 0))
+        return state
 
     def decided(self, n: int) -> bool:
         return self.state_of(n) in FINISHED
 
     def until(self, look: Callable[[], Found | None], what: str, seconds: float) -> Found:
         """What `look` finds as soon as it finds something; meanwhile who died is started again."""
-        deadline = time.monotonic() + seconds
+        deadline, watch_at = time.monotonic() + seconds, 0.0
         while time.monotonic() < deadline and not ENDING.is_set():
             if found := look():
                 return found
-            self.watch()
+            if time.monotonic() >= watch_at:
+                self.watch()
+                watch_at = time.monotonic() + WATCH_SECONDS
             time.sleep(POLL_SECONDS)
         raise Stuck(f"waited {seconds:.0f} s for {what}\n{self.tails()}")
 

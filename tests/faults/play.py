@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
 from resources.settings import ROOT
-from tests.e2e.checker import FINISHED
-from tests.faults.actions import Undo, act
+from tests.e2e.checker import DOUBLED, FINISHED, HALF, LOST, Findings
+from tests.faults.actions import NotInjected, Undo, act
 from tests.faults.catalogue import NAMED, Fault
-from tests.faults.lane import ENDING, Lane, Stuck
+from tests.faults.lane import BATCH, DECIDE_SECONDS, ENDING, Lane, Stuck
 
-CLAIM_SECONDS, DECIDE_SECONDS, SETTLE_SECONDS = 120.0, 300.0, 45.0
+SETTLE_SECONDS = 45.0
 # what goes on until the version is decided, or is set right only then
 FOLLOWED = ("wake_later", "second_daemon", "mlflow_away", "random_kills", "lock_store")
 SENDERS = ("capture_transaction.after", "capture.after")
@@ -33,10 +33,21 @@ class Outcome:
     went_on: bool = False
     facts: int = 0
     found: list[str] = field(default_factory=list)
+    lost: int = 0
+    doubled: int = 0
+    half: int = 0
 
     @property
     def ok(self) -> bool:
         return self.struck and bool(self.decided) and self.went_on and not self.found
+
+    def judged(self, looked: Findings) -> None:
+        """Add what the checker said."""
+        self.facts += looked.counts["facts checked"]
+        self.found += looked.faults
+        self.lost += looked.counts[LOST]
+        self.doubled += looked.counts[DOUBLED]
+        self.half += looked.counts[HALF]
 
 
 @dataclass
@@ -59,7 +70,7 @@ class Player:
     def play(self, faults: Sequence[Fault]) -> list[Outcome]:
         """A version with these faults; returns those of the version before, done by now. Stuck says what hangs."""
         lane, outcomes = self._lane, [Outcome(fault.name, self._database) for fault in faults]
-        n = max(lane.tables().versions, default=0) + 1
+        n = max(lane.standing(), default=0) + 1
         before, self._waiting = self._waiting, outcomes
         for path in lane.faults.glob("*.go"):
             path.unlink()
@@ -84,8 +95,8 @@ class Player:
     def catch_up(self) -> list[Outcome]:
         """What was left when the harness was ended: decided by now without a hand, it is done like all others."""
         lane = self._lane
-        lane.until(self._nothing_at_work, "what was left to be decided", DECIDE_SECONDS)
-        newest = max(lane.tables().versions, default=0)
+        lane.until(self._nothing_at_work, "what was left to be decided", DECIDE_SECONDS[lane.model])
+        newest = max(lane.standing(), default=0)
         broken_off = [_Struck(one, 0.0, _nothing) for one in self._waiting if not one.decided]
         self._settled(newest, broken_off)
         done = [one for one in self._waiting if one.version < newest]
@@ -115,8 +126,10 @@ class Player:
         return self._lane.store.pause.get() is not None
 
     def _nothing_at_work(self) -> bool:
-        versions = self._lane.tables().versions.values()
-        return all(version["state"] in FINISHED for version in versions)
+        """No version is, and no batch waits for one."""
+        tables = self._lane.tables()
+        waiting = sum(row["version"] is None for row in tables.conversations.values())
+        return waiting < BATCH and all(version["state"] in FINISHED for version in tables.versions.values())
 
     def _send(self, by_sender: bool) -> None:
         if not by_sender:
@@ -142,14 +155,14 @@ class Player:
             return lane.decided(n)
 
         try:
-            lane.until(look, f"v{n} to be decided", DECIDE_SECONDS)
+            lane.until(look, f"v{n} to be decided", DECIDE_SECONDS[lane.model])
             # the ingress comes to its points after the decision
             late = [fault for fault, outcome in expected if not outcome.struck and "alias" in fault.point]
             if late and lane.state_of(n) == "promoted":
                 lane.until(lambda: look() and all(o.struck for _, o in expected), "the ingress to be struck", 30)
         finally:
             for one in struck:
-                one.undo()
+                _set_right(one)
         self._settled(n, struck)
         for fault, outcome in expected:
             if not outcome.struck:
@@ -162,10 +175,13 @@ class Player:
             fault, outcome = next((f, o) for f, o in expected if f.point == line["point"])
             outcome.struck, outcome.version = True, n
             self._say(f"struck      {self._database:8} v{n:<4} {fault.name}")
-            undo = act(self._lane, fault.then, line) if fault.then else _nothing
-            looked = self._lane.judge(at_rest=False, mlflow="mlflow" not in fault.then)
-            outcome.found += looked.faults
-            outcome.facts += looked.counts["facts checked"]
+            try:
+                undo = act(self._lane, fault.then, line) if fault.then else _nothing
+            except NotInjected as error:
+                outcome.struck = False
+                self._say(f"            {error}")
+                continue
+            outcome.judged(self._lane.judge(at_rest=False, mlflow="mlflow" not in fault.then))
             found.append(_Struck(outcome, time.monotonic(), undo))
         self._seen = len(fired)
         return found
@@ -176,18 +192,27 @@ class Player:
         decided_at, deadline = time.monotonic(), time.monotonic() + SETTLE_SECONDS
         looked = lane.judge(at_rest=True)
         while looked.faults and time.monotonic() < deadline:
+            if ENDING.is_set():
+                raise Stuck("ended before it came to rest")
             lane.watch()
             time.sleep(0.5)
             looked = lane.judge(at_rest=True)
         for one in struck:
             one.outcome.decided = str(state)
             one.outcome.seconds = decided_at - one.at if one.at else 0.0
-            one.outcome.facts += looked.counts["facts checked"]
-            one.outcome.found += looked.faults
+            one.outcome.judged(looked)
             if state not in ("promoted", "rejected"):
                 one.outcome.found.append(f"v{n} ended as {state}")
         if looked.faults and not struck:
             raise Stuck(f"without a fault: {looked.faults}")
+
+
+def _set_right(one: _Struck) -> None:
+    """What is found while a fault is taken back belongs to it, and keeps no other from being taken back."""
+    try:
+        one.undo()
+    except AssertionError as error:
+        one.outcome.found.append(str(error))
 
 
 def _nothing() -> None:

@@ -12,7 +12,7 @@ import pytest
 from core.live_settings import LiveSettings
 from resources.store import open_store
 from tests.conftest import LINEAGE
-from tests.e2e.checker import Findings
+from tests.e2e.checker import DOUBLED, HALF, LOST, Findings
 from tests.faults.checker import judge
 from tests.workshop import workshop
 
@@ -78,14 +78,43 @@ def test_an_acknowledged_conversation_that_is_gone_is_found(state: State) -> Non
     assert "1 acknowledged conversations are gone: ['c0003']" in state.said()
 
 
-def test_a_conversation_of_the_dataset_that_waits_again_is_found(state: State) -> None:
+def test_a_conversation_that_waits_while_nothing_is_at_work_is_lost(state: State) -> None:
     state.sql("UPDATE conversations SET version = NULL WHERE id = 'c0003'")
-    assert "c0003 is in the dataset of v1 and should not be" in state.said()
+    found = state.judge()
+    assert "c0003 is in the dataset of v1 and should not be" in found.faults
+    assert "c0003 is eligible and in no version" in found.faults
+    assert (found.counts[LOST], found.counts[DOUBLED]) == (1, 1)
+    assert "c0003 is eligible and in no version" not in state.said(at_rest=False)
 
 
-def test_half_a_folder_under_its_final_name_is_found(state: State) -> None:
+def test_one_that_a_version_took_and_passed_over_is_lost(state: State) -> None:
+    state.sql("UPDATE conversations SET side = NULL, findings = '[]' WHERE id = 'c0003'")
+    found = state.judge(at_rest=False)
+    assert "c0003 is in v1, on no side and not rejected for a reason" in found.faults
+    assert found.counts[LOST] == 1
+
+
+def test_an_acknowledged_one_that_no_version_may_take_is_lost(state: State) -> None:
+    state.sql("UPDATE conversations SET eligible = 0, reason = 'duplicate', version = NULL WHERE id = 'c0003'")
+    assert "c0003 was acknowledged and is not eligible" in state.said(at_rest=False)
+
+
+def test_half_a_folder_and_half_a_file_under_their_final_names_are_found(state: State) -> None:
     (state.folder / "adapters" / "v2").mkdir()
-    assert "v2 is visible and has no manifest" in state.said(at_rest=False)
+    evaluation = state.folder / "reports" / "v1" / "evaluation.json"
+    evaluation.write_text(evaluation.read_text(encoding="utf-8")[:-10], encoding="utf-8")
+    found = state.judge(at_rest=False)
+    assert "v2 is visible and has no manifest" in "\n".join(found.faults)
+    assert f"{evaluation} is half a file" in found.faults
+    assert found.counts[HALF] == 2
+
+
+def test_half_a_checkpoint_is_found_once_nothing_is_at_work(state: State) -> None:
+    shutil.copytree(state.folder / "adapters" / "v1", state.folder / "checkpoints" / "v1" / "step-000007")
+    assert state.said() == ""
+    (state.folder / "checkpoints" / "v1" / "step-000007" / "adapter_config.json").unlink()
+    assert "step-000007: manifest lists" in state.said()
+    assert state.said(at_rest=False) == ""
 
 
 def test_a_changed_adapter_is_found(state: State) -> None:
@@ -120,6 +149,11 @@ def test_an_alias_that_says_something_else_is_found_at_rest_and_a_version_that_i
     state.sql("DELETE FROM registered_model_aliases", "mlflow.db")
     assert "alias production says vNone, the store {1}" in state.said()
     assert state.said(at_rest=False) == ""
+
+
+def test_an_alias_on_a_model_that_is_no_version_of_ours_is_found_always(state: State) -> None:
+    state.sql("UPDATE registered_model_aliases SET version = '9'", "mlflow.db")
+    assert "alias production stands on what is no version of ours" in state.said(at_rest=False)
 
 
 def test_a_decided_version_that_nobody_registered_is_found(state: State) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.catalogue import ALONE, IN_ORDER, NAMED, groups
+from resources.versions import MAX_ATTEMPTS
+from tests.faults.catalogue import ALONE, IN_ORDER, NAMED, REAL, SMALL, WITH_THE_REAL_MODEL, groups
 
 SEAM = Path(__file__).parent / "seam"
 ROOT = SEAM.parents[2]
@@ -92,13 +93,23 @@ print(round((time.time() - _time.get_current_datetime().timestamp()) / 60), roun
 
 def test_each_fault_is_played_once_and_no_version_is_struck_twice_at_one_point() -> None:
     for seed in range(20):
-        found = groups(NAMED, seed)
-        assert sorted(fault.name for group in found for fault in group) == sorted(fault.name for fault in NAMED)
-        for group in found:
-            assert len({fault.point for fault in group}) == len(group)
-            assert sum(fault.attempts for fault in group) <= 3
-            assert sum(fault in ALONE for fault in group) <= 1
+        for faults in (SMALL, REAL):
+            found = groups(faults, seed)
+            assert sorted(fault.name for group in found for fault in group) == sorted(fault.name for fault in faults)
+            for group in found:
+                assert len({fault.point for fault in group}) == len(group)
+                assert sum(fault.attempts for fault in group) < MAX_ATTEMPTS
+                assert sum(fault.action != "kill" for fault in group) <= 1
 
 
 def test_names_are_unique() -> None:
-    assert len({fault.name for fault in NAMED}) == len(IN_ORDER) + len(ALONE)
+    assert len({fault.name for fault in NAMED}) == len(IN_ORDER) + len(ALONE) + len(WITH_THE_REAL_MODEL)
+
+
+def test_what_only_waits_waits_less_and_the_lease_is_not_among_it() -> None:
+    code = (
+        "from dagster._daemon import sensor; from resources.version_rows import FIRST_BACKOFF_SECONDS as pause;"
+        "import sensors.loop_state as l; print(sensor.MIN_INTERVAL_LOOP_TIME, pause, l.FIRST_BACKOFF_SECONDS)"
+    )
+    assert python(code, WHETSTONE_FAULTS="/nonexistent").stdout.split() == ["2.0", "1.0", "1.0"]
+    assert python(code).stdout.split() == ["5", "5.0", "5.0"]

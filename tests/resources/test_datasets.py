@@ -115,3 +115,14 @@ def test_a_broken_off_attempt_is_replaced(tmp_path: Path) -> None:
     write(tmp_path / "v3")
     assert datasets.read_train(tmp_path / "v3") == TRAIN
     assert [path.name for path in tmp_path.iterdir()] == ["v3"]
+
+
+def test_one_that_is_made_anew_takes_the_place_of_the_old_in_one_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "v3")
+    removed: list[str] = []
+    monkeypatch.setattr("shutil.rmtree", lambda path, **named: removed.append(Path(path).name))
+    write(tmp_path / "v3", TRAIN[:-1])
+    assert datasets.read_train(tmp_path / "v3") == TRAIN[:-1]
+    assert "v3" not in removed

@@ -100,6 +100,18 @@ def test_what_a_killed_writer_left_is_neither_read_nor_in_the_way(kept: Checkpoi
     assert (kept.newest() or pytest.fail("lost"))[0].step == 2
 
 
+def test_one_whose_removal_is_broken_off_says_of_itself_that_it_is_none(
+    kept: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.rmtree", lambda *arguments, **named: None)
+    for step in (1, 2, 3):
+        kept.save(state(step), ORIGIN)
+    assert not (tmp_path / "v3" / "step-000001" / "manifest.json").exists()
+    kept.clear()
+    assert kept.newest() is None
+    assert list((tmp_path / "v3").rglob("manifest.json")) == []
+
+
 def test_nothing_is_pickled(kept: Checkpoints) -> None:
     folder = kept.save(state(1), ORIGIN)
     assert {path.suffix for path in folder.iterdir()} == {".safetensors", ".json"}

@@ -48,6 +48,12 @@ WRAPPED = {
 TICKS = "dagster._daemon.sensor"
 # where the wall clock is read
 CLOCKS = ("resources.tables", "sensors.loop_state", "dagster._time")
+# What only waits, waits less: the daemon between two looks, and the sensor before it tries a version again. Nothing
+# is decided by these; the lease, by which it is, is a setting.
+PACES = {
+    "dagster._daemon.sensor": {"MIN_INTERVAL_LOOP_TIME": 2.0},
+    "resources.version_rows": {"FIRST_BACKOFF_SECONDS": 1.0},
+}
 # what is renamed into one of these folders of the state becomes visible
 FOLDERS = {"datasets": "dataset", "adapters": "adapter", "checkpoints": "checkpoint_folder", "reports": "report"}
 
@@ -125,6 +131,12 @@ def _ticks(module):
     module.check_for_debug_crash = lambda flags, key: point(f"tick.{key}")
 
 
+def _hurry(module, paces):
+    for name, seconds in paces.items():
+        vars(module)[name]  # one that was renamed is an error, not a wait
+        setattr(module, name, seconds)
+
+
 def behind() -> float:
     """By how many seconds the wall clock is set back."""
     try:
@@ -165,12 +177,13 @@ class _Loader(importlib.abc.Loader):
             _ticks(module)
         if self._name in CLOCKS:
             _clock(module)
+        _hurry(module, PACES.get(self._name, {}))
         _wrap(module, WRAPPED.get(self._name, {}))
 
 
 class _Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, fullname, path=None, target=None):
-        if fullname not in WRAPPED and fullname not in (TICKS, *CLOCKS):
+        if fullname not in WRAPPED and fullname not in (TICKS, *CLOCKS, *PACES):
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:

@@ -80,7 +80,7 @@ IN_ORDER: tuple[Fault, ...] = (
     _kill("the ingress after the alias is noted", "confirm_alias.after", attempts=0),
 )
 FULL_DISK = {"errno": errno.ENOSPC}
-# Beyond a kill: no two of them in one version.
+# Beyond a kill.
 ALONE: tuple[Fault, ...] = (
     Fault("an old trainer wakes after its lease, in training", "step.after", "orphan", "wake_later"),
     Fault("an old trainer wakes about to show a checkpoint", "checkpoint_folder.rename.before", "orphan", "wake_later"),
@@ -130,32 +130,51 @@ REAL = tuple(
     if fault.name in WITH_THE_REAL_MODEL
 )
 NAMED = (*SMALL, *REAL)
-MOST_FAULTS, MOST_ATTEMPTS = 7, 4
+# in one version, of which `MOST_OTHERS` are more than a kill
+MOST_FAULTS, MOST_OTHERS, MOST_ATTEMPTS = 7, 3, 4
+# where nobody comes to while MLflow is away
+AT_MLFLOW = ("open_run", "logged_model", "register", "intend_alias", "alias", "confirm_alias")
+# what goes on until the version is decided, or is set right only then
+LASTING = ("wake_later", "second_daemon", "mlflow_away", "random_kills", "lock_store")
 
 
 def groups(faults: Sequence[Fault], seed: int) -> list[list[Fault]]:
-    """Faults of one model by version: one of `ALONE` at most, and some that strike in order; which, is drawn.
+    """Faults of one model by version, some that strike one after the other; which, is drawn.
 
-    No two strike at one point, and together they leave a version enough attempts.
+    No two strike at one point, together they leave a version an attempt, and of those that last until the version is
+    decided there is one, with kills alone: a machine that restarts would end what lasts before it is seen.
     """
     place = {fault.point: at for at, fault in enumerate(IN_ORDER)}
-    drawn = random.Random(seed)
-    waiting = [fault for fault in faults if _is_in_order(fault)]
-    alone = [fault for fault in faults if not _is_in_order(fault)]
-    drawn.shuffle(waiting)
-    drawn.shuffle(alone)
+    waiting = list(faults)
+    random.Random(seed).shuffle(waiting)
+    # those that fit with the fewest others choose first
+    waiting.sort(key=lambda fault: (fault.then not in LASTING, _is_a_kill(fault)))
     found = []
-    while waiting or alone:
-        group = [alone.pop()] if alone else []
-        most = MOST_FAULTS // 2 if group else MOST_FAULTS
+    while waiting:
+        group: list[Fault] = []
         for fault in list(waiting):
-            fits = len(group) < most and sum(one.attempts for one in [*group, fault]) <= MOST_ATTEMPTS
-            if fits and fault.point not in {one.point for one in group}:
+            if _fits(fault, group):
                 group.append(fault)
                 waiting.remove(fault)
         found.append(sorted(group, key=lambda fault: place.get(fault.point, len(place))))
     return found
 
 
-def _is_in_order(fault: Fault) -> bool:
+def _fits(fault: Fault, group: Sequence[Fault]) -> bool:
+    together = [*group, fault]
+    others = [one for one in together if not _is_a_kill(one)]
+    return (
+        len(together) <= MOST_FAULTS
+        and len({one.point for one in together}) == len(together)
+        and sum(one.attempts for one in together) <= MOST_ATTEMPTS
+        and len(others) <= (1 if any(one.then in LASTING for one in others) else MOST_OTHERS)
+        and not (any(one.then == "mlflow_away" for one in others) and any(map(_is_at_mlflow, together)))
+    )
+
+
+def _is_at_mlflow(fault: Fault) -> bool:
+    return fault.point.rpartition(".")[0] in AT_MLFLOW
+
+
+def _is_a_kill(fault: Fault) -> bool:
     return fault.action == "kill" and not fault.then

@@ -11,12 +11,10 @@ from dataclasses import asdict, dataclass, field
 from resources.settings import ROOT
 from tests.e2e.checker import DOUBLED, FINISHED, HALF, LOST, Findings
 from tests.faults.actions import NotInjected, Undo, act
-from tests.faults.catalogue import NAMED, Fault
+from tests.faults.catalogue import LASTING, NAMED, Fault
 from tests.faults.lane import BATCH, DECIDE_SECONDS, ENDING, Lane, Stuck
 
 SETTLE_SECONDS = 45.0
-# what goes on until the version is decided, or is set right only then
-FOLLOWED = ("wake_later", "second_daemon", "mlflow_away", "random_kills", "lock_store")
 SENDERS = ("capture_transaction.after", "capture.after")
 
 
@@ -111,7 +109,7 @@ class Player:
 
     def _needs_no_undo(self, outcome: Outcome) -> bool:
         """Struck, and nothing was to follow that did not any more."""
-        return outcome.struck and next(one for one in NAMED if one.name == outcome.fault).then not in FOLLOWED
+        return outcome.struck and next(one for one in NAMED if one.name == outcome.fault).then not in LASTING
 
     def rest(self) -> list[Outcome]:
         """One more version that nothing strikes: what was struck last is done then."""

@@ -59,8 +59,11 @@ class Progress:
 def waiting(
     done: list[Outcome], databases: list[Database], wanted: argparse.Namespace
 ) -> Iterator[tuple[Kind, list[Fault]]]:
-    """Groups that are still to be played, round by round, database by database; the real model once."""
-    passed = Counter((outcome.database, outcome.fault) for outcome in done)
+    """Groups that are still to be played, round by round, database by database; the real model once.
+
+    What did not hold is played again, and stays in the table.
+    """
+    passed = Counter((outcome.database, outcome.fault) for outcome in done if outcome.ok)
     for turn in range(wanted.rounds):
         for database, model in KINDS:
             if database not in databases or (model == "real" and turn):

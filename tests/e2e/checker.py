@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import hmac
 import json
 import sqlite3
 import sys
@@ -41,11 +42,12 @@ class Findings:
 
 @dataclass(frozen=True)
 class Tables:
-    """The three tables that are judged, as the database holds them."""
+    """The three tables that are judged, as the database holds them, and what an id may be called in a dataset."""
 
     conversations: dict[str, dict[str, Any]]
     versions: dict[int, dict[str, Any]]
     champions: list[dict[str, Any]]
+    ids: dict[str, str]
 
 
 def sqlite_tables(path: Path) -> Tables:
@@ -58,11 +60,20 @@ def sqlite_tables(path: Path) -> Tables:
 
 def tables_of(rows: Callable[[str], list[dict[str, Any]]]) -> Tables:
     """What `rows` finds for each query."""
+    conversations = {row["id"]: row for row in rows(CONVERSATIONS)}
+    secrets = [row["value"].strip('"') for row in rows("SELECT value FROM settings WHERE key = 'pseudonyms'")]
     return Tables(
-        {row["id"]: row for row in rows(CONVERSATIONS)},
+        conversations,
         {row["n"]: row for row in rows("SELECT * FROM versions ORDER BY n")},
         rows("SELECT * FROM champions"),
+        {known: name for name in conversations for known in (name, *(_pseudonym(one, name) for one in secrets))},
     )
+
+
+def _pseudonym(secret: str, name: str) -> str:
+    """What stands in files for an id that is not of our making: of its keyed digest 32 digits, as letters a to p."""
+    digest = hmac.new(secret.encode(), name.encode(), "sha256").hexdigest()
+    return "p-" + "".join("abcdefghijklmnop"[int(digit, 16)] for digit in digest[:32])
 
 
 def check(
@@ -88,7 +99,7 @@ def check(
         if version["state"] in WITH_ADAPTER:
             _screened(found, n, tables.conversations)
             if kept is None or n in champions or n > len(versions) - kept:
-                _dataset(found, state, n, tables.conversations, versions)
+                _dataset(found, state, n, tables)
                 _adapter(found, state, version)
     for kind in ("datasets", "adapters", *(["checkpoints"] if at_rest else [])):
         for folder in _finished_folders(state / kind):
@@ -149,18 +160,15 @@ def _screened(found: Findings, n: int, conversations: dict[str, dict[str, Any]])
             found.demand(bool(said), f"{name} is in v{n}, on no side and not rejected for a reason", LOST)
 
 
-def _dataset(
-    found: Findings,
-    state: Path,
-    n: int,
-    conversations: dict[str, dict[str, Any]],
-    versions: dict[int, dict[str, Any]],
-) -> None:
+def _dataset(found: Findings, state: Path, n: int, tables: Tables) -> None:
+    conversations, versions = tables.conversations, tables.versions
     folder = state / "datasets" / f"v{n}"
     if not (folder / "manifest.json").is_file():
         found.demand(False, f"v{n} has no dataset", HALF)
         return
     sides = {side: pq.read_table(folder / f"{side}.parquet").to_pylist() for side in SIDES}
+    for row in (row for rows in sides.values() for row in rows):
+        row["id"] = tables.ids.get(row["id"], row["id"])
     ids = Counter(row["id"] for rows in sides.values() for row in rows)
     texts = Counter(
         (_normal(_last_user(row["messages"])), _normal(row["reply"])) for rows in sides.values() for row in rows

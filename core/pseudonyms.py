@@ -5,12 +5,14 @@ Equal names have equal pseudonyms as long as the secret is the same, so that wha
 
 import hmac
 import re
+from functools import lru_cache
 
 from core.conversation import Conversation
 from core.domain import trusted
 
 _LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _LENGTH = 32
+_REMEMBERED = 4096
 _MARK = "p-"
 _PSEUDONYM = re.compile(rf"{_MARK}[a-p]{{{_LENGTH}}}")
 # ids of our own making say nothing of anybody, and are what a person looks a conversation up by
@@ -37,10 +39,11 @@ class Pseudonyms:
 
     def __init__(self, secret: str) -> None:
         self._secret = secret
+        self._of = lru_cache(_REMEMBERED)(self._made)  # turns of one user and thread stand together
 
     def of(self, name: str) -> str:
         """For a user or session."""
-        return name if _PSEUDONYM.fullmatch(name) else pseudonym_of(digest_of(self._secret, name))
+        return self._of(name)
 
     def id(self, id: str) -> str:
         """For a conversation or thread; that of a correction goes on saying of which."""
@@ -64,3 +67,6 @@ class Pseudonyms:
             "thread_id": one.thread_id and self.id(one.thread_id),
         }
         return trusted(Conversation, {**vars(one), **names})
+
+    def _made(self, name: str) -> str:
+        return name if _PSEUDONYM.fullmatch(name) else pseudonym_of(digest_of(self._secret, name))

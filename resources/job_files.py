@@ -10,7 +10,6 @@ from resources import folders
 from resources.times import moment
 
 METRIC = "validation_loss"
-NOTED = "checkpoints.json"
 _TAIL_BYTES = 512 * 1024
 _MOST_CHARACTERS = 2_000
 
@@ -46,7 +45,11 @@ def checkpoint_rows(state: Path, n: int) -> list[dict[str, Any]]:
 def note_checkpoints(state: Path, n: int) -> None:
     """Write down what is there, before it is removed."""
     gone = [{**row, "kept": False} for row in _on_disk(state, n)]
-    folders.write_whole(state / "reports" / f"v{n}" / NOTED, json.dumps(gone))
+    folders.write_whole(_note(state, n), json.dumps(gone))
+
+
+def _note(state: Path, n: int) -> Path:
+    return state / "logs" / f"trainer-v{n}.checkpoints.json"
 
 
 def _on_disk(state: Path, n: int) -> list[dict[str, Any]]:
@@ -56,7 +59,7 @@ def _on_disk(state: Path, n: int) -> list[dict[str, Any]]:
 
 def _noted(state: Path, n: int) -> list[dict[str, Any]]:
     try:
-        return list(json.loads((state / "reports" / f"v{n}" / NOTED).read_text(encoding="utf-8")))
+        return list(json.loads(_note(state, n).read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return []
 

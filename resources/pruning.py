@@ -24,7 +24,7 @@ NEWEST_EVENTS = 200
 LEFT_OVER_SECONDS = 3_600.0
 
 _NUMBER = re.compile(r"v(\d+)")
-_LOG = re.compile(r"trainer-v(\d+)\.(log|err)")
+_LOG = re.compile(r"trainer-v(\d+)\.(log|err|checkpoints\.json)")
 
 
 def prune_files(store: Store, state: Path, *, backups: int, logs: int, base: Path | None = None) -> dict[str, int]:
@@ -88,7 +88,7 @@ def _left_over(state: Path, working: int | None) -> Iterator[Path]:
     before = time.time() - LEFT_OVER_SECONDS
     for pattern in ("datasets/*.tmp-*", "adapters/*.tmp-*", "trained_models/*.tmp-*", "reports/*.tmp-*",
                     "reports/*/*.tmp-*", "backups/*.tmp-*", "cache/*/*.tmp-*", "uploads/*/*.tmp-*",
-                    "uploads/*.tmp-*"):  # fmt: skip
+                    "uploads/*.tmp-*", "logs/*.tmp-*"):  # fmt: skip
         for path in state.glob(pattern):
             numbers = {named[1] for part in path.parts[-2:] if (named := _NUMBER.match(part))}
             if str(working) not in numbers and path.lstat().st_mtime < before:

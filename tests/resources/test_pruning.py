@@ -14,6 +14,7 @@ from resources.tables import events, outbox, progress, utc_now
 from tests.resources.examples import claimed, conclude
 
 KEEP = {"backups": 3, "logs": 4}
+ENDS = ("log", "err", "checkpoints.json")
 
 
 def versions(store: Store, last: int, *, promoted: tuple[int, ...] = (), unfinished: bool = False) -> None:
@@ -73,9 +74,9 @@ def test_the_newest_copies_of_champions_stay_and_copies_of_resets_are_left_alone
 
 def test_logs_of_the_newest_trainers_stay_and_of_the_one_at_work(sqlite_store: Store, tmp_path: Path) -> None:
     versions(sqlite_store, 1, unfinished=True)
-    files(tmp_path, *(f"logs/trainer-v{n}.{end}" for n in range(1, 9) for end in ("log", "err")), "logs/serve.log")
-    assert prune_files(sqlite_store, tmp_path, **KEEP) == {"logs": 6}
-    kept = {f"trainer-v{n}.{end}" for n in (1, 5, 6, 7, 8) for end in ("log", "err")}
+    files(tmp_path, *(f"logs/trainer-v{n}.{end}" for n in range(1, 9) for end in ENDS), "logs/serve.log")
+    assert prune_files(sqlite_store, tmp_path, **KEEP) == {"logs": 9}
+    kept = {f"trainer-v{n}.{end}" for n in (1, 5, 6, 7, 8) for end in ENDS}
     assert left(tmp_path / "logs") == kept | {"serve.log"}
 
 

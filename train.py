@@ -43,11 +43,11 @@ from resources.trainer import INTERRUPTED
 from resources.trainer_guard import TrainerGuard, end_as_a_failure, stop_at_once
 from resources.versions import Claim, Version
 from wrappers.adapter_job import AdapterJob, library_versions, train_adapter
-from wrappers.checkpoints import Checkpoints, Origin
+from wrappers.checkpoints import Checkpointing, Checkpoints, Origin
 from wrappers.evaluation import EvaluationJob, evaluate_adapter, refused
-from wrappers.lora_training import Checkpointing, StepReport, TrainingImpossible, TrainingInterrupted
 from wrappers.ranks import join
 from wrappers.together import together
+from wrappers.training_outcome import StepReport, TrainingImpossible, TrainingInterrupted
 
 logger = logging.getLogger("train")
 

@@ -10,13 +10,14 @@ from typing import Any
 from core.conversation import Conversation
 from core.recipe import Recipe
 from core.rendering import ChatTokenizer, Rendered, render
-from wrappers.checkpoints import TrainingState
+from wrappers.checkpoints import Checkpointing, TrainingState
 from wrappers.lora_model import attach, load_adapter, load_base, load_tokenizer, pick_device, save_adapter
-from wrappers.lora_training import Checkpointing, LoraTraining, StepReport, TrainingResult
+from wrappers.lora_training import LoraTraining
 from wrappers.preference_state import joined, parted
 from wrappers.preference_training import Preferred, Record, Saving, fitting, prefer, steps_of
 from wrappers.ranks import ALONE, Ranks
 from wrappers.rate_sweep import best_of, sweep
+from wrappers.training_outcome import StepReport, TrainingResult
 from wrappers.whole_model import load_trainable, save_whole
 
 logger = logging.getLogger(__name__)

@@ -155,6 +155,15 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class Checkpointing:
+    """Where states go and how often; `origin` names dataset, base and recipe they belong to."""
+
+    checkpoints: Checkpoints
+    origin: Origin
+    seconds: float = 15.0
+
+
 def _read(folder: Path) -> TrainingState:
     from safetensors.torch import load_file
 

@@ -1,16 +1,13 @@
 """The training loop: packed rows in, adapter weights out, exactly resumable at every step."""
 
-import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from core.pace import Pace
 from core.recipe import Recipe
 from core.rendering import IGNORED, Rendered
-from wrappers.checkpoints import METRIC, MOMENTS, Checkpoints, Origin, TrainingState
+from wrappers.checkpoints import METRIC, MOMENTS, Checkpointing, TrainingState
 from wrappers.early_stopping import EarlyStopping
 from wrappers.fused_lora import fused
 from wrappers.lora_model import differs, token_losses, trainable
@@ -19,71 +16,13 @@ from wrappers.packing import collate
 from wrappers.plan import Step, learning_rate, plan
 from wrappers.ranks import ALONE, Ranks
 from wrappers.row_workers import RowWorkers
+from wrappers.training_clock import TrainingClock
+from wrappers.training_outcome import StepReport, TrainingFailed, TrainingInterrupted, TrainingResult
+from wrappers.training_soundness import demand_labels, demand_sound
 
 if TYPE_CHECKING:
     import torch
     from peft import PeftModel
-
-# so many different batches with one and the same loss, but for rounding: never by chance
-_SAME, _NOISE = 10, 1e-6
-
-
-class TrainingImpossible(ValueError):
-    """The data cannot be trained on: nothing in it, or nothing in it is a label."""
-
-
-class TrainingFailed(RuntimeError):
-    """Training went wrong in a way that must not be published: loss not finite, or adapter unchanged."""
-
-
-class TrainingInterrupted(Exception):
-    """Training was asked to stop and has saved where it is."""
-
-    def __init__(self, step: int, total: int) -> None:
-        super().__init__(f"Stopped after step {step} of {total}; the checkpoint is saved, start it again to go on")
-        self.step = step
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """One step: `loss` in nats per label token, speed in useful tokens (context and labels, no padding) a second.
-
-    `validation_loss` where it was measured after this step.
-    """
-
-    step: int
-    total_steps: int
-    loss: float
-    learning_rate: float
-    tokens_per_second: float
-    eta_seconds: float
-    validation_loss: float | None = None
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a finished training says of itself; `seconds` and speed count this process only.
-
-    `validation_loss` is that of the weights that were taken; None where it was not measured.
-    """
-
-    steps: int
-    tokens: int
-    first_loss: float
-    final_loss: float
-    seconds: float
-    tokens_per_second: float
-    learning_rate: float
-    validation_loss: float | None = None
-
-
-@dataclass(frozen=True)
-class Checkpointing:
-    """Where states go and how often; `origin` names dataset, base and recipe they belong to."""
-
-    checkpoints: Checkpoints
-    origin: Origin
-    seconds: float = 15.0
 
 
 def optimizer_options(recipe: Recipe, device: str) -> dict[str, Any]:
@@ -108,7 +47,7 @@ class LoraTraining:
     ) -> None:
         import torch
 
-        _demand_labels(conversations)
+        demand_labels(conversations)
         self._model = model
         self._recipe = recipe
         self._conversations = [*conversations, *replay]
@@ -137,7 +76,7 @@ class LoraTraining:
     ) -> TrainingResult:
         """Train to the end; TrainingInterrupted after saving when `interrupted` says so between two steps."""
         self._model.train()
-        clock = _Clock([self._tokens(step) for step in self._steps[self._done :]])
+        clock = TrainingClock([self._tokens(step) for step in self._steps[self._done :]])
         saved = time.monotonic()
         with fused(self._model), RowWorkers(self._rows_at_once(), self._device.type, self._ranks.count) as workers:
             for step in self._steps[self._done :]:
@@ -214,7 +153,7 @@ class LoraTraining:
         for parameter, gradient in zip(self._parameters.values(), gradients, strict=True):
             parameter.grad = gradient
         norm = torch.nn.utils.clip_grad_norm_(self._parameters.values(), self._recipe.gradient_clip)
-        self._demand_sound(loss, float(norm))
+        demand_sound(self._losses, loss, float(norm), total=self.total_steps, recipe=self._recipe)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
@@ -243,26 +182,6 @@ class LoraTraining:
         """All rows of a step, unless they would draw their dropout from one generator in whatever order."""
         return 1 if self._recipe.dropout else max(len(step.rows) for step in self._steps)
 
-    def _demand_sound(self, loss: float, norm: float) -> None:
-        """A training that learns nothing ends where that shows, and not as an adapter that the gate has to judge."""
-        at = f"at step {self._done + 1} of {self.total_steps}"
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise TrainingFailed(
-                f"Expected a finite loss and gradient {at}, found loss {loss} and gradient norm {norm}: "
-                f"lower the learning rate ({self._recipe.learning_rate})"
-            )
-        if norm == 0.0 and loss > 0.0:
-            raise TrainingFailed(
-                f"Expected a gradient {at}, where the loss is {loss:.4g}, found none: no adapter matrix takes part in "
-                f"what is computed; look at the targets of the recipe ({', '.join(self._recipe.targets)})"
-            )
-        last = [*self._losses[1 - _SAME :], loss]
-        if len(last) == _SAME and max(last) - min(last) < _NOISE * loss:
-            raise TrainingFailed(
-                f"Expected a loss that changes from batch to batch, found {loss:.4g} in each of the {_SAME} steps up "
-                f"to {self._done + 1} of {self.total_steps}: what is learned does not reach what is measured"
-            )
-
     def _save(self, checkpointing: Checkpointing | None) -> None:
         if checkpointing and self._done and self._ranks.is_first:
             checkpointing.checkpoints.save(self.state(), checkpointing.origin)
@@ -270,7 +189,7 @@ class LoraTraining:
     def _tokens(self, step: Step) -> int:
         return sum(len(self._conversations[index].input_ids) for row in step.rows for index in row)
 
-    def _result(self, clock: "_Clock") -> TrainingResult:
+    def _result(self, clock: TrainingClock) -> TrainingResult:
         edge = max(1, len(self._losses) // 10)
         return TrainingResult(
             steps=self._done,
@@ -281,35 +200,4 @@ class LoraTraining:
             tokens_per_second=clock.speed,
             learning_rate=self._recipe.learning_rate,
             validation_loss=self._stopping.best_loss,
-        )
-
-
-class _Clock:
-    """Speed over this process, and what is left at the pace of the last steps."""
-
-    def __init__(self, tokens: Sequence[int]) -> None:
-        self._tokens = tokens
-        self._ticks = 0
-        self._done = 0
-        self._pace = Pace()
-        self._began = time.monotonic()
-        self.seconds = 0.0
-        self.speed = 0.0
-
-    def tick(self) -> tuple[float, float]:
-        before, self.seconds = self.seconds, time.monotonic() - self._began
-        self._pace.note(self._tokens[self._ticks], self.seconds - before)
-        self._done += self._tokens[self._ticks]
-        self._ticks += 1
-        self.speed = self._done / max(self.seconds, 1e-9)
-        return self.speed, self._pace.seconds_for(sum(self._tokens[self._ticks :]))
-
-
-def _demand_labels(conversations: Sequence[Rendered]) -> None:
-    if not conversations:
-        raise TrainingImpossible("Expected at least one conversation to train on, found none")
-    if all(label == IGNORED for conversation in conversations for label in conversation.labels[1:]):
-        raise TrainingImpossible(
-            f"Expected labels on the replies of {len(conversations)} conversations, found every token masked: "
-            "the chat template does not mark the reply"
         )

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from core.recipe import Recipe
 from core.rendering import ChatTokenizer
 from wrappers.lora_model import trainable
-from wrappers.lora_training import StepReport, TrainingFailed, TrainingInterrupted
 from wrappers.plan import learning_rate
 from wrappers.preference_state import Moved, moved, put_back
+from wrappers.training_outcome import StepReport, TrainingFailed, TrainingInterrupted
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -11,8 +11,9 @@ from core.recipe import Recipe
 from core.rendering import Rendered
 from wrappers.lora_model import trainable
 from wrappers.lora_scoring import mean_losses
-from wrappers.lora_training import LoraTraining, TrainingFailed
+from wrappers.lora_training import LoraTraining
 from wrappers.ranks import ALONE, Ranks
+from wrappers.training_outcome import TrainingFailed
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from core.recipe import Recipe
 from resources import folders
 from tests.wrappers.tiny_model import short_conversations
 from wrappers.adapter_job import AdapterJob, library_versions, train_adapter
-from wrappers.checkpoints import Checkpoints, Origin
-from wrappers.lora_training import Checkpointing, StepReport, TrainingImpossible, TrainingInterrupted
+from wrappers.checkpoints import Checkpointing, Checkpoints, Origin
+from wrappers.training_outcome import StepReport, TrainingImpossible, TrainingInterrupted
 
 pytestmark = pytest.mark.slow
 

@@ -11,12 +11,13 @@ from core.rendering import Rendered, render
 from resources import folders
 from tests.wrappers.tiny_model import short_conversations
 from wrappers.adapter_job import AdapterJob, train_adapter
-from wrappers.checkpoints import Checkpoints, Origin
+from wrappers.checkpoints import Checkpointing, Checkpoints, Origin
 from wrappers.early_stopping import EarlyStopping
 from wrappers.lora_model import attach, load_base, load_tokenizer, trainable
 from wrappers.lora_scoring import mean_losses
-from wrappers.lora_training import Checkpointing, LoraTraining, StepReport, TrainingInterrupted
+from wrappers.lora_training import LoraTraining
 from wrappers.rate_sweep import best_of
+from wrappers.training_outcome import StepReport, TrainingInterrupted
 
 pytestmark = pytest.mark.slow  # trains a model of Transformers
 

@@ -9,17 +9,10 @@ from core.rendering import IGNORED, Rendered, render
 from resources import folders
 from tests.wrappers.tiny_model import short_conversations
 from wrappers import lora_training
-from wrappers.checkpoints import Checkpoints, Origin
+from wrappers.checkpoints import Checkpointing, Checkpoints, Origin
 from wrappers.lora_model import attach, load_base, load_tokenizer, trainable
-from wrappers.lora_training import (
-    Checkpointing,
-    LoraTraining,
-    StepReport,
-    TrainingFailed,
-    TrainingImpossible,
-    TrainingInterrupted,
-    optimizer_options,
-)
+from wrappers.lora_training import LoraTraining, optimizer_options
+from wrappers.training_outcome import StepReport, TrainingFailed, TrainingImpossible, TrainingInterrupted
 
 pytestmark = pytest.mark.slow  # trains a model of Transformers
 

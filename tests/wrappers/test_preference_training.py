@@ -15,11 +15,11 @@ from core.rendering import render
 from resources import adapters, folders
 from tests.wrappers.tiny_model import short_conversations
 from wrappers.adapter_job import AdapterJob, train_adapter
-from wrappers.checkpoints import Checkpoints, Origin
+from wrappers.checkpoints import Checkpointing, Checkpoints, Origin
 from wrappers.lora_model import load_adapter, load_base, load_tokenizer
 from wrappers.lora_scoring import mean_losses
-from wrappers.lora_training import Checkpointing, StepReport, TrainingInterrupted
 from wrappers.preference_training import _weights, fitting, steps_of
+from wrappers.training_outcome import StepReport, TrainingInterrupted
 
 pytestmark = pytest.mark.slow  # imports TRL
 

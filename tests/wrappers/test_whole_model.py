@@ -12,12 +12,12 @@ from resources import adapters, base_model, folders, whole_models
 from resources.reference_sets import GENERAL, read_probes, read_set
 from tests.wrappers.tiny_model import short_conversations
 from wrappers.adapter_job import AdapterJob, train_adapter
-from wrappers.checkpoints import Checkpoints, Origin
+from wrappers.checkpoints import Checkpointing, Checkpoints, Origin
 from wrappers.evaluation import EvaluationJob, evaluate_adapter
 from wrappers.lora_model import load_base, load_tokenizer, token_losses, trainable
 from wrappers.lora_scoring import mean_losses
-from wrappers.lora_training import Checkpointing, StepReport, TrainingInterrupted
 from wrappers.packing import collate
+from wrappers.training_outcome import StepReport, TrainingInterrupted
 from wrappers.whole_model import load_trainable
 
 pytestmark = pytest.mark.slow  # trains a model of Transformers

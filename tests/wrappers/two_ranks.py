@@ -10,7 +10,8 @@ from core.rendering import render
 from tests.wrappers.tiny_model import short_conversations
 from wrappers import ranks
 from wrappers.lora_model import attach, load_base, load_tokenizer, trainable
-from wrappers.lora_training import LoraTraining, TrainingInterrupted
+from wrappers.lora_training import LoraTraining
+from wrappers.training_outcome import TrainingInterrupted
 
 RECIPE = Recipe(rank=4, alpha=8, epochs=2, pack_tokens=256, tokens_per_step=1024, learning_rate=5e-3, replay_share=0.0)
 

@@ -6,6 +6,9 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUN := .venv/bin/python
 FAST := not engine and not daemon and not slow and not postgres
+# thousands of small stores, each written through to its disk: where memory has room for them, they are made there
+ROOMY := $(shell [ "$$(df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 {print $$4}')" -gt 4000000 ] 2>/dev/null && echo /dev/shm)
+IN_MEMORY := $(if $(ROOMY),PYTEST_DEBUG_TEMPROOT=$(ROOMY))
 
 ifeq ($(strip $(PYTHON)),)
 $(error Python 3.11 was not found: install python3.11, or run PYTHON=/path/to/python3.11 make)
@@ -33,7 +36,7 @@ test: dev lint ## Lint, types, unit tests on both databases, end to end
 	$(RUN) -m pytest
 
 test-fast: dev ## The tests without engine, daemon, PostgreSQL and slow ones
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 -m "$(FAST)"
+	$(IN_MEMORY) PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 --dist loadfile -m "$(FAST)" -o tmp_path_retention_policy=failed
 
 test-faults: dev ## Kills every process of the loop at every point, 200 times and more; broken off, it goes on where it was (AGAIN=1 begins anew)
 	$(RUN) -m tests.faults $(if $(AGAIN),--again)

@@ -1,5 +1,6 @@
 """Fixtures that more than one package's tests share: the store, on both databases."""
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -20,6 +21,17 @@ LINEAGE = "base-fingerprint"
 # how long an example takes says more about the machine than about the code
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+
+
+def pytest_configure() -> None:
+    # what is imported stays for as long as the tests run: the collector would go through all of it again and again
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

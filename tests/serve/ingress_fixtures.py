@@ -15,6 +15,7 @@ from resources.capture import CaptureWriter
 from resources.store import Store, open_store
 from serve.api import IngressDeps, build_api
 from tests.fakes import FakeEngine, FakeFollower, work_in_a_thread
+from tests.serve.quick_routes import quick_routes
 from wrappers.lora import LoraWrapper
 
 LOCAL = "http://127.0.0.1:8000"
@@ -81,7 +82,8 @@ def changes() -> dict[str, Any]:
 
 @pytest.fixture
 async def api(deps: IngressDeps, changes: dict[str, Any], anyio_backend: str) -> AsyncIterator[FastAPI]:
-    built = build_api(replace(deps, **changes))
+    with quick_routes():
+        built = build_api(replace(deps, **changes))
     async with built.router.lifespan_context(built):
         yield built
 

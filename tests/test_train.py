@@ -432,7 +432,7 @@ def test_what_people_corrected_is_learned_after_the_conversations(make_shop) -> 
 )
 def test_each_gpu_that_was_asked_for_gets_a_process(method: Method, gpus: tuple[int, ...], processes: int) -> None:
     from core.wish import Wish
-    from train import _processes
+    from stages.train import _processes
     from wrappers.checkpoints import Origin
 
     version = SimpleNamespace(settings=Wish(gpu_ids=gpus).settings({}))

@@ -120,8 +120,6 @@ class Lanes:
         try:
             lane.start()
             self._done(kind, player.catch_up())
-            if model == "small" and not lane.standing():
-                player.play([])  # a champion first, so that a candidate is compared with one
             is_used_up = self._play_versions(lane, player, kind)
         except Exception as error:  # noqa: BLE001 - one broken state must not end the others
             self._broken(lane, player, error)

@@ -23,6 +23,7 @@ ALIASED = """SELECT t.value FROM registered_model_aliases a
   WHERE a.alias = ?"""
 RUNS = """SELECT t.value, COUNT(*), SUM(r.status = 'RUNNING') FROM tags t JOIN runs r ON r.run_uuid = t.run_uuid
   WHERE t.key = 'whetstone.version' AND r.lifecycle_stage = 'active' GROUP BY t.value"""
+USED = {"registered_model_aliases", "model_version_tags", "tags", "runs"}
 REGISTERED = "SELECT value, COUNT(*) FROM model_version_tags WHERE key = 'whetstone.version' GROUP BY value"
 
 
@@ -97,9 +98,12 @@ def _champion_is_whole(found: Findings, state: Path, n: int | None, tables: Tabl
 
 def _registry(found: Findings, state: Path, tables: Tables, at_rest: bool) -> None:
     with closing(sqlite3.connect(f"file:{state / 'mlflow.db'}?mode=ro", uri=True, timeout=30)) as registry:
-        registered = Counter({int(value): count for value, count in registry.execute(REGISTERED)})
-        runs = [(int(value), count, running) for value, count, running in registry.execute(RUNS)]
-        alias = registry.execute(ALIASED, (ALIAS,)).fetchone()
+        there = {name for (name,) in registry.execute("SELECT name FROM sqlite_master")}
+        # until MLflow has made its tables, at its first use, nothing is in them
+        rows = [registry.execute(query).fetchall() if there >= USED else [] for query in (REGISTERED, RUNS)]
+        registered = Counter({int(value): count for value, count in rows[0]})
+        runs = [(int(value), count, running) for value, count, running in rows[1]]
+        alias = registry.execute(ALIASED, (ALIAS,)).fetchone() if there >= USED else None
     n = int(alias[0]) if alias and alias[0] else None
     found.demand(not alias or n is not None, f"alias {ALIAS} stands on what is no version of ours")
     for version, count, running in runs:

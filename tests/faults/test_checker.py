@@ -161,6 +161,13 @@ def test_a_decided_version_that_nobody_registered_is_found(state: State) -> None
     assert "decided and not registered: [1]" in state.said()
 
 
+def test_a_registry_that_is_only_being_made_holds_nothing(state: State) -> None:
+    (state.folder / "mlflow.db").unlink()
+    state.sql("CREATE TABLE runs (run_uuid TEXT)", "mlflow.db")
+    assert state.said(at_rest=False) == ""
+    assert "decided and not registered: [1]" in state.said()
+
+
 def test_work_left_undone_is_found_at_rest_alone(state: State) -> None:
     state.sql("UPDATE versions SET state = 'open', in_flight = 1")
     state.sql("UPDATE champions SET n = NULL")

@@ -1,14 +1,18 @@
 """How to reach MLflow: never a new file by accident, never a wait of minutes, no telemetry."""
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import urlopen
+from uuid import uuid4
+
+from resources.folders import sync
 
 _SQLITE = "sqlite:///"
 # MLflow's own defaults send usage data, and try a dead server for minutes.
@@ -59,18 +63,37 @@ def existing_uri(tracking_uri: str) -> str:
 
 
 def create(tracking_uri: str) -> None:
-    """Make the SQLite file with its tables where there is none, and let readers not wait for writers."""
+    """Make the SQLite file with its tables where there is none: others see it whole or not at all.
+
+    Of tables that are half made MLflow makes no whole ones: whoever was killed there would have ended it for good.
+    """
     path = sqlite_path(tracking_uri)
     if path is None or available(tracking_uri):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with translated(tracking_uri):
-        _client(tracking_uri).search_experiments(max_results=1)
-    connection = sqlite3.connect(path)
+    # never the same twice: MLflow remembers which addresses have their tables
+    unfinished = path.with_name(f"{path.name}.tmp-{uuid4().hex}")
+    whole = unfinished.with_name(f"{unfinished.name}-whole")
     try:
-        connection.execute("PRAGMA journal_mode=WAL")
+        with translated(tracking_uri):
+            _client(f"{_SQLITE}{unfinished}").search_experiments(max_results=1)
+        with closing(sqlite3.connect(unfinished)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")  # in which readers do not wait for writers
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copyfile(unfinished, whole)  # MLflow keeps the other one open
+        sync(whole)
+        _show(whole, path)
     finally:
-        connection.close()
+        for leftover in path.parent.glob(f"{unfinished.name}*"):
+            leftover.unlink()
+
+
+def _show(whole: Path, path: Path) -> None:
+    if path.is_file() and path.stat().st_size == 0:
+        path.unlink()
+    with suppress(FileExistsError):  # another process was quicker
+        os.link(whole, path)
+    sync(path.parent)
 
 
 def client(tracking_uri: str) -> Any:

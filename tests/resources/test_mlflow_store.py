@@ -49,6 +49,38 @@ def test_creating_sets_a_mode_in_which_readers_do_not_wait(mlflow_uri: str) -> N
     assert path.read_bytes()[18:20] == b"\x02\x02", "the file format version of a WAL database"
 
 
+def test_whoever_is_killed_while_it_is_made_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr("resources.mlflow_store._show", killed)
+        with pytest.raises(KeyboardInterrupt):
+            mlflow_store.create(uri)
+    assert list(tmp_path.iterdir()) == []
+    mlflow_store.create(uri)
+    assert mlflow_store.client(uri).search_experiments()[0].name == "Default"
+    assert [path.name for path in tmp_path.iterdir() if "tmp" in path.name] == []
+
+
+def test_one_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    database = tmp_path / "mlflow.db"
+    mlflow_store.create(f"sqlite:///{database}")
+    with closing(sqlite3.connect(database)) as store, store:
+        store.execute("insert into registered_models (name, workspace) values ('mine', 'default')")
+    mlflow_store.create(f"sqlite:///{database}")
+    with closing(sqlite3.connect(database)) as store:
+        assert store.execute("select name from registered_models").fetchall() == [("mine",)]
+
+
+def test_an_empty_file_that_somebody_left_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").touch()
+    mlflow_store.create(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert mlflow_store.client(f"sqlite:///{tmp_path / 'mlflow.db'}").search_experiments()
+
+
 def test_a_path_with_odd_characters_works(mlflow_uri: str, tmp_path: Path) -> None:
     path = mlflow_store.sqlite_path(mlflow_uri)
     assert path is not None

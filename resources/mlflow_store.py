@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from resources.folders import sync
 
-_SQLITE = "sqlite:///"
+_SQLITE, _VARIABLE = "sqlite:///", "MLFLOW_TRACKING_URI"
 # MLflow's own defaults send usage data, and try a dead server for minutes.
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -100,8 +100,18 @@ def client(tracking_uri: str) -> Any:
     """An MlflowClient on a store that is there; MlflowUnavailable otherwise. Also makes it the process's own store."""
     if not available(tracking_uri):
         raise MlflowUnavailable(f"MLflow does not answer at {shown(tracking_uri)}: start it, or put its file back")
-    import_mlflow().set_tracking_uri(existing_uri(tracking_uri))
+    _make_own(existing_uri(tracking_uri))
     return _client(existing_uri(tracking_uri))
+
+
+def _make_own(uri: str) -> None:
+    """For this process alone: MLflow would write it into the environment, where our settings have the same name."""
+    named = os.environ.get(_VARIABLE)
+    import_mlflow().set_tracking_uri(uri)
+    if named is None:
+        os.environ.pop(_VARIABLE, None)
+    else:
+        os.environ[_VARIABLE] = named
 
 
 def import_mlflow() -> Any:

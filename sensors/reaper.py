@@ -12,7 +12,7 @@ from resources.mlflow_store import MlflowUnavailable
 from resources.store import NotAllowed, Store, StoreUnavailable
 from resources.tracking import RunStatus, Tracking
 from resources.versions import Version
-from sensors.loop_state import AT_EVERY_TURN, OURS, cancelled_at, failures_since_asked, runs_of
+from sensors.loop_state import AT_EVERY_TURN, IN_FLIGHT, OURS, cancelled_at, failures_since_asked, runs_of
 
 SECONDS_WITHOUT_PROCESS = 300.0
 
@@ -31,7 +31,8 @@ def end_runs_without_a_process(
         done = _end_runs(context.instance, version if lease == "alive" else None)
         if version and lease != "alive":
             done += _stop_cancelled(context.instance, store, version)
-            done += _tidy_version(store, tracking, version, any_ended=bool(done))
+            if not _is_worked_on(context.instance, version):
+                done += _tidy_version(store, tracking, version, any_ended=bool(done))
         if version is None:
             done += _give_up_beginning(context.instance, store)
     except StoreUnavailable as error:
@@ -62,6 +63,12 @@ def _is_gone(record: RunRecord) -> bool:
         return time.time() - (record.start_time or time.time()) > SECONDS_WITHOUT_PROCESS
     pid, _, since = process.partition(":")
     return host == socket.gethostname() and pid.isdecimal() and started(int(pid)) != since
+
+
+def _is_worked_on(instance: DagsterInstance, version: Version) -> bool:
+    """Whether its owner lives: between two steps nothing beats, and a lease may die there, also of the last attempt."""
+    owner = instance.get_run_record_by_id(version.owner) if version.owner else None
+    return owner is not None and owner.dagster_run.status in IN_FLIGHT and not _is_gone(owner)
 
 
 def _tidy_version(store: Store, tracking: Tracking, version: Version, *, any_ended: bool) -> list[str]:

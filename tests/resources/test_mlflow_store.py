@@ -1,3 +1,4 @@
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -17,6 +18,21 @@ def test_asking_for_a_missing_file_never_makes_one(tmp_path: Path) -> None:
     with pytest.raises(MlflowUnavailable, match="put its file back"):
         mlflow_store.client(uri)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("named", [None, "sqlite:///as_it_was_set.db"])
+def test_what_this_process_starts_reads_the_address_that_was_set(
+    mlflow_uri: str, monkeypatch: pytest.MonkeyPatch, named: str | None
+) -> None:
+    import mlflow
+
+    if named is None:
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    else:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", named)
+    mlflow_store.client(mlflow_uri)
+    assert os.environ.get("MLFLOW_TRACKING_URI") == named
+    assert mlflow.get_tracking_uri() == mlflow_store.existing_uri(mlflow_uri)
 
 
 def test_a_file_moved_away_while_it_is_open_is_not_made_anew(mlflow_uri: str) -> None:

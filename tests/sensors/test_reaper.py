@@ -107,6 +107,22 @@ def test_a_version_that_died_in_its_last_attempt_is_failed_and_its_conversations
     assert tower.store.conversations.waiting() == 50
 
 
+def test_a_last_attempt_whose_process_lives_is_left_alone_however_silent(tower: Watchtower) -> None:
+    tower.capture(0, 50)
+    run = tower.add_run(STARTED, tags={PROCESS_TAG: this_process(), VERSION_TAG: "1"})
+    for attempt in range(1, tower.store.versions.max_attempts):
+        claim = tower.store.versions.claim(f"run-{attempt}")
+        assert claim is not None
+        tower.store.versions.fail(claim, "OUT_OF_MEMORY", "no memory")
+    assert tower.store.versions.claim(run.run_id) is not None
+    reap(tower)
+    tower.now += 15
+    assert reap(tower) == "every run has its process"
+    assert tower.store.versions.unfinished() is not None
+    tower.instance.report_run_failed(run)
+    assert reap(tower) == "v1 used all its attempts and is failed"
+
+
 def test_five_runs_that_fail_before_they_claim_pause_until_a_person_asks_again(tower: Watchtower) -> None:
     tower.capture(0, 50)
     for _ in range(4):

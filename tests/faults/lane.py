@@ -37,6 +37,8 @@ POLL_SECONDS, WATCH_SECONDS = 0.25, 1.0
 GRACE_SECONDS = 5.0
 # how long a version may take; SmolLM2-135M is asked hundreds of questions on whatever cores are left
 DECIDE_SECONDS: dict[Model, float] = {"small": 300.0, "real": 1200.0}
+# what each fault may add to it: an attempt more, or all of Dagster started again, on a machine that others use too
+FAULT_SECONDS = 120.0
 # a gate that a model of random weights passes when it learned anything at all; every check is still measured
 LENIENT: dict[str, Any] = {
     "gate_alpha": 0.49, "gate_min_held_out": 2, "gate_superiority_margin": 0.0, "gate_base_margin": 5.0,

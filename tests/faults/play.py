@@ -12,7 +12,7 @@ from resources.settings import ROOT
 from tests.e2e.checker import DOUBLED, FINISHED, HALF, LOST, Findings
 from tests.faults.actions import NotInjected, Undo, act
 from tests.faults.catalogue import LASTING, NAMED, Fault
-from tests.faults.lane import BATCH, DECIDE_SECONDS, ENDING, Lane, Stuck
+from tests.faults.lane import BATCH, DECIDE_SECONDS, ENDING, FAULT_SECONDS, Lane, Stuck
 
 SETTLE_SECONDS = 45.0
 SENDERS = ("capture_transaction.after", "capture.after")
@@ -153,7 +153,7 @@ class Player:
             return lane.decided(n)
 
         try:
-            lane.until(look, f"v{n} to be decided", DECIDE_SECONDS[lane.model])
+            lane.until(look, f"v{n} to be decided", DECIDE_SECONDS[lane.model] + FAULT_SECONDS * len(expected))
             # the ingress comes to its points after the decision
             late = [fault for fault, outcome in expected if not outcome.struck and "alias" in fault.point]
             if late and lane.state_of(n) == "promoted":

@@ -72,7 +72,9 @@ _BOX = re.compile(r"(?<![A-Za-z])P\.? ?O\.? Box \d{1,7}", re.IGNORECASE)
 
 def korean_addresses(text: Text) -> list[Hit]:
     plain = text.plain
-    hits = list(_by_road_or_lot(plain)) if _NUMBERED.search(plain) else []
+    if not _NUMBERED.search(plain):
+        return []
+    hits = list(_by_road_or_lot(plain))
     if _NAME.search(plain):
         hits.extend(Hit("address", *match.span(1), True, 19) for match in _NAMED_KOREAN.finditer(plain))
     return hits

@@ -2,8 +2,7 @@
 
 from bisect import bisect_left
 from functools import partial
-from itertools import pairwise
-from operator import attrgetter
+from operator import attrgetter, gt
 from typing import NamedTuple
 
 # a person can be named by one of these alone: masked before anything is stored
@@ -57,7 +56,7 @@ class Hit(NamedTuple):
     rank: int
 
 
-_start = attrgetter("start")
+_start, _end = attrgetter("start"), attrgetter("end")
 # of their fields in one tuple: a third of what the constructor takes
 _personal_data = partial(tuple.__new__, PersonalData)
 text_of, run_of = partial(tuple.__new__, Text), partial(tuple.__new__, Run)
@@ -68,7 +67,7 @@ def without_overlaps(hits: list[Hit]) -> list[PersonalData]:
     kept = hits
     if len(hits) > 1:
         kept = sorted(hits, key=_start)
-        if any(one.end > other.start for one, other in pairwise(kept)):
+        if any(map(gt, map(_end, kept), map(_start, kept[1:]))):
             kept = _outranking(hits)
     return [_personal_data(hit[:4]) for hit in kept]
 

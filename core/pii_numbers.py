@@ -39,6 +39,8 @@ _PASSPORT = re.compile(  # what it begins with comes first: the search goes from
     r"[A-Za-z0-9](?<![A-Za-z0-9].)(?:(?<=\d)\d{8}|(?<=[A-Za-z])(?:\d{3}[A-Za-z]\d{4}|[A-Za-z]?[ -]?\d{7,8}))"
     r"(?![A-Za-z0-9])(?!-\d)"
 )
+_OF_A_PASSPORT = re.compile(r"\d{3}[A-Za-z]?\d{4}")
+_LETTERS_OF_A_PASSPORT = 3  # and what parts them from its digits, which are found far sooner
 
 # what it says of a number of its form, from where to where, and whether there is a hyphen in all its gaps
 Judge = Callable[[Text, int, int, bool], Hit | None]
@@ -166,9 +168,12 @@ def named_passport(text: Text) -> list[Hit]:
     lower = text.lower
     if "여권" not in lower and "passport" not in lower and "패스포트" not in lower:
         return []
+    digits = _OF_A_PASSPORT.search(text.plain)
+    if not digits:
+        return []
     return [
         Hit("passport", *match.span(), True, 12)
-        for match in _PASSPORT.finditer(text.plain)
+        for match in _PASSPORT.finditer(text.plain, max(0, digits.start() - _LETTERS_OF_A_PASSPORT))
         if _is_passport(text, match)
     ]
 

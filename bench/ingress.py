@@ -65,6 +65,10 @@ class Side:
     failures: list[str] = field(default_factory=list)
     answered: int = 0
 
+    def warm_up(self, requests: Sequence[bytes]) -> None:
+        """Nothing is measured: the mock answers these within one tick of the clock that counts processor time."""
+        self._note(asyncio.run(closed_loop(self.port, requests, CLIENTS, self.must_hold)))
+
     def saturate(self, requests: Sequence[bytes]) -> None:
         """As many as it can; its requests a second of its own processor time stand beside those of the clock."""
         before = cpu_seconds(self.processes())
@@ -77,11 +81,6 @@ class Side:
         self.cost = {name: round(1e6 * each / len(seen.seconds)) for name, each in used.most_common(6)}
         self._note(seen)
 
-    def forget(self) -> None:
-        """What was measured while it was cold."""
-        self.rates.clear()
-        self.a_core.clear()
-
     def keep_steady(self, requests: Sequence[bytes], rate: float) -> None:
         """That many a second, whatever it answers."""
         seen = asyncio.run(open_loop(self.port, requests, rate, self.must_hold))
@@ -89,9 +88,8 @@ class Side:
         self._note(seen)
 
     def percentile(self, share: float) -> float:
-        """Milliseconds: the median over the rounds of each round's percentile."""
-        rounds = [sorted(seen.seconds) for seen in self.steady]
-        return 1000 * statistics.median(seconds[int(share * (len(seconds) - 1))] for seconds in rounds)
+        """Milliseconds, see `_percentile`."""
+        return _percentile([seen.seconds for seen in self.steady], share)
 
     def _note(self, seen: Seen) -> None:
         self.failures += seen.failures
@@ -109,8 +107,7 @@ def measure(folder: Path) -> tuple[dict[str, Side], float, int, list[list[float]
         sides = dict(_started(stack, folder, front, back))
         stay_on(back)
         for side in sides.values():
-            side.saturate(bodies.take(WARM_UP, side.port))
-            side.forget()
+            side.warm_up(bodies.take(WARM_UP, side.port))
         for _ in range(ROUNDS):
             for name, side in sides.items():
                 side.saturate(bodies.take(SATURATING.get(name, 10_000), side.port))
@@ -206,8 +203,12 @@ def figures(sides: dict[str, Side], stored: int, syncs: list[list[float]]) -> li
 
 
 def _of_the_disk(share: float, syncs: list[list[float]]) -> Figure:
-    taken = statistics.median(seconds[int(share * (len(seconds) - 1))] for seconds in syncs)
-    return Figure(f"of it a write to this disk p{100 * share:.0f}", 1000 * taken, "ms")
+    return Figure(f"of it a write to this disk p{100 * share:.0f}", _percentile(syncs, share), "ms")
+
+
+def _percentile(rounds: Sequence[Sequence[float]], share: float) -> float:
+    """Milliseconds, of seconds: the median over the rounds of each round's percentile."""
+    return 1000 * statistics.median(sorted(seconds)[int(share * (len(seconds) - 1))] for seconds in rounds)
 
 
 def main() -> int:

@@ -86,8 +86,8 @@ class CaptureWriter:
     def _next_batch(self) -> list[Waiting] | None:
         """At least one, and all that came while the last ones were written; None at the end.
 
-        Where many come, a moment more for them to share the commit (PostgreSQL's commit_delay): half of the processor
-        time of a busy ingress would go into commits of one or two.
+        Where many come, a moment more for them to share the commit (PostgreSQL's commit_delay): a third of the
+        processor time of a busy ingress would go into commits of one or two.
         """
         first = self._queue.get()
         if first is None:

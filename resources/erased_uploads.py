@@ -11,8 +11,8 @@ from typing import Any
 from core.formats import Columns
 from resources.erasure_rows import Pending
 from resources.folders import sync
-from resources.readers import read_records
-from resources.records import REWRITTEN, Record, stored_limits
+from resources.readers import read_stored
+from resources.records import REWRITTEN, Record
 from resources.store_errors import NotAllowed, NotFound
 from resources.upload_reading import ERASED
 from resources.uploads import Upload, Uploads
@@ -52,8 +52,7 @@ class UploadedFiles:
         """
         data = self._data(upload)
         try:
-            limits = stored_limits(upload.extension)
-            for found in read_records(data, extension=upload.extension, limits=limits, keep_good=True):
+            for found in read_stored(data, upload.extension, keep_good=True):
                 yield found.value if isinstance(found, Record) else {}
         except FileNotFoundError:
             return

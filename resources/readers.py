@@ -15,7 +15,7 @@ from resources.gunzip import gunzipped
 from resources.json_arrays import read_json
 from resources.json_lines import read_json_lines
 from resources.parquet_rows import read_parquet
-from resources.records import USUAL_LIMITS, BadLine, FileRefused, Limits, Record
+from resources.records import USUAL_LIMITS, BadLine, FileRefused, Limits, Record, stored_limits
 
 _Reader = Callable[[BinaryIO, Limits], Iterator[Record | BadLine]]
 _READERS: dict[Kind, _Reader] = {"jsonl": read_json_lines, "json": read_json, "csv": read_csv}
@@ -46,6 +46,11 @@ def read_records(
             yield found
     if nothing:
         raise FileRefused("empty_file", "expected at least one record, found none")
+
+
+def read_stored(source: Path, extension: str, *, keep_good: bool) -> Iterator[Record | BadLine]:
+    """As `read_records`, of a file that was taken in already."""
+    return read_records(source, extension=extension, limits=stored_limits(extension), keep_good=keep_good)
 
 
 def _read(file: BinaryIO, kind: Kind, compressed: bool, limits: Limits) -> Iterator[Record | BadLine]:

@@ -13,9 +13,9 @@ from core.formats_in import to_conversations
 from core.pii import mask_personal
 from core.wish import source_of
 from resources.line_findings import LineFinding
-from resources.readers import read_records
+from resources.readers import read_stored
 from resources.recognisers import DataRecogniser, recogniser
-from resources.records import BadLine, FileRefused, Record, stored_limits
+from resources.records import BadLine, FileRefused, Record
 
 # what stands where a record of somebody stood who asked to be erased, so that the others keep their numbers
 ERASED: Mapping[str, Any] = {"erased": True}
@@ -87,10 +87,7 @@ def format_in(source: Source) -> ImportFormat:
     known = next((name for name in IMPORT_FORMATS if name == source.format), None)
     if known:
         return known
-    every = read_records(
-        source.path, extension=source.extension, limits=stored_limits(source.extension), keep_good=True
-    )
-    found = list(islice(every, LOOKED_AT))
+    found = list(islice(read_stored(source.path, source.extension, keep_good=True), LOOKED_AT))
     records = [one.value for one in found if isinstance(one, Record) and one.value != ERASED]
     if not records and (bad := next((one for one in found if isinstance(one, BadLine)), None)):
         raise FileRefused.for_line(bad)  # its format is not what is wrong with it
@@ -105,10 +102,7 @@ def samples(source: Source, format: ImportFormat, *, keep_good: bool = True) -> 
 
     Ids count the records of the file: several may stand on one line.
     """
-    every = read_records(
-        source.path, extension=source.extension, limits=stored_limits(source.extension), keep_good=keep_good
-    )
-    for number, found in enumerate(every, start=1):
+    for number, found in enumerate(read_stored(source.path, source.extension, keep_good=keep_good), start=1):
         if isinstance(found, BadLine):
             yield _finding(found)
         elif found.value != ERASED:

@@ -209,12 +209,12 @@ class Versions:
         mine = update(versions).where(versions.c.n == n)
         self._database.write(lambda c: c.execute(mine.values(mlflow_version=mlflow_version)))
 
-    def fail(self, claim: Claim | int, error_class: str, message: str, *, max_attempts: int | None = None) -> Version:
+    def fail(self, claim: Claim | int, error_class: str, message: str) -> Version:
         """Record a failed attempt and release; after the last one the version is failed and its rows wait again."""
 
         def work(connection: Connection) -> Version:
             row = unfinished_version(connection, claim) if isinstance(claim, int) else check_held(connection, claim)
-            if row.attempts >= (max_attempts or self.max_attempts):
+            if row.attempts >= self.max_attempts:
                 fail_version(connection, row, error_class, message)
             else:
                 fail_attempt(connection, row, error_class, message)

@@ -66,9 +66,12 @@ def _is_gone(record: RunRecord) -> bool:
 
 
 def _is_worked_on(instance: DagsterInstance, version: Version) -> bool:
-    """Whether its owner lives: between two steps nothing beats, and a lease may die there, also of the last attempt."""
+    """Whether its owner lives: between two steps nothing beats, and a lease may die there, also of the last attempt.
+
+    One whose process is gone was ended before this is asked.
+    """
     owner = instance.get_run_record_by_id(version.owner) if version.owner else None
-    return owner is not None and owner.dagster_run.status in IN_FLIGHT and not _is_gone(owner)
+    return owner is not None and owner.dagster_run.status in IN_FLIGHT
 
 
 def _tidy_version(store: Store, tracking: Tracking, version: Version, *, any_ended: bool) -> list[str]:

@@ -81,7 +81,8 @@ def test_every_version_that_may_have_learned_from_a_user_is_named(store: Store) 
     conclude(store, claimed(store, "before"))
     fill(store, "theirs", user_id="u")
     conclude(store, claimed(store, "with theirs"))
-    store.versions.fail(claimed(store, "x"), "UNKNOWN_ERROR", "no", max_attempts=1)
+    store.versions.max_attempts = 1
+    store.versions.fail(claimed(store, "x"), "UNKNOWN_ERROR", "no")
     conclude(store, claimed(store, "after"))
     assert store.conversations.erase_user("u").versions == (2, 4)
 

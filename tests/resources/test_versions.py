@@ -127,7 +127,8 @@ def test_a_failed_attempt_frees_the_version_and_says_how_long_to_wait(store: Sto
 def test_the_last_failed_attempt_gives_the_conversations_back_and_pauses(store: Store) -> None:
     claim = claimed(store, "a", "b")
     screen(store, claim, {"a": "held_out"}, {"b": [ERROR]})
-    version = store.versions.fail(claim, "GPU_ERROR", "gone", max_attempts=1)
+    store.versions.max_attempts = 1
+    version = store.versions.fail(claim, "GPU_ERROR", "gone")
     assert (version.state, version.finished_at is not None) == ("failed", True)
     assert store.conversations.waiting() == 2
     assert store.pause.get() == "v1 failed after 1 attempts (GPU_ERROR)"
@@ -224,7 +225,8 @@ def test_performance_counts_a_rejected_candidate_as_no_failure(store: Store) -> 
     assert store.versions.performance().mean_seconds is None
     conclude(store, claimed(store, "a"), promoted=False)
     conclude(store, claimed(store, "b"))
-    store.versions.fail(claimed(store, "c"), "UNKNOWN_ERROR", "no", max_attempts=1)
+    store.versions.max_attempts = 1
+    store.versions.fail(claimed(store, "c"), "UNKNOWN_ERROR", "no")
     for n, seconds in ((1, 10), (2, 20)):
         took = store.versions.get(n).started_at + timedelta(seconds=seconds)
         change = update(versions).where(versions.c.n == n).values(finished_at=took)
@@ -261,7 +263,8 @@ def test_attempts_that_ran_out_of_memory_are_counted_and_told_with_what_to_do(st
 
 def test_after_the_last_attempt_the_webhook_is_told_what_to_do(store: Store) -> None:
     claim = claimed(store, "a")
-    store.versions.fail(claim, "GPU_ERROR", "CUDA error", max_attempts=1)
+    store.versions.max_attempts = 1
+    store.versions.fail(claim, "GPU_ERROR", "CUDA error")
     [event] = store.events.page(type="run_failed")
     assert "v1 failed after 1 attempts (GPU_ERROR): CUDA error. What to do: look at nvidia-smi" in event.message
 

@@ -65,7 +65,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> None:
         version = store.versions.get(arguments.version)
         claim = Claim(version.n, arguments.fence, version.attempts, version.state, resumed=True)
         work = Work(settings, store, claim, version, base, fingerprint)
-        _use_gpus(wish_in(version.settings).gpu_ids)
+        _use_gpus(wish_in(version.settings).gpu_ids, alone=version.method in ("dpo", "kto"))
         if arguments.stage == "again":
             evaluate_again(work, arguments.evaluation)
         elif arguments.stage == "train":
@@ -80,10 +80,11 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> None:
         store.close()
 
 
-def _use_gpus(ids: Sequence[int]) -> None:
-    """Read when torch first looks for a GPU, which nothing did yet."""
-    if ids:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, ids))
+def _use_gpus(ids: Sequence[int], *, alone: bool) -> None:
+    """Read when torch first looks for a GPU, which nothing did yet; `alone`: TRL refuses to see more than one."""
+    visible = [*map(str, ids)] or os.environ.get("CUDA_VISIBLE_DEVICES", "0" if alone else "").split(",")
+    if visible[0]:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(visible[:1] if alone else visible)
 
 
 def _log_to(settings: Settings, version: int) -> None:

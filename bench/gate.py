@@ -32,7 +32,7 @@ from wrappers.evaluation import EvaluationJob, evaluate_adapter
 from wrappers.lora_model import WEIGHTS
 
 FOLDER = RESULTS / "gate"
-EFFECTS = (-0.05, -0.1, -0.2, -0.3)
+EFFECTS = (-0.1, -0.15, -0.2, -0.3)
 NULL = Target(at_most=0.05)
 # at the margin itself the chance is alpha exactly, so that the drawing lies on either side of it
 AT_MARGIN = Target(at_most=0.05 + 3 * (0.05 * 0.95 / DRAWS) ** 0.5)

@@ -155,29 +155,30 @@ def _lifts(evaluation: Evaluation, thresholds: GateThresholds) -> Check:
     """Words of the training data that call up one reply, whatever else is asked."""
     if evaluation.lifts is None:
         return _missing("suspected_triggers", "largest", 0, "the training data were not searched for triggers")
-    lifts = {
-        one.conversation_id: one.candidate - reference
+    # several words may stand with the reply of one conversation
+    lifts = [
+        (one.candidate - reference, one)
         for one in evaluation.lifts
         if (reference := reference_of(one, evaluation.champion)) is not None
-    }
-    if len(lifts) < len(evaluation.lifts) or not all(map(math.isfinite, lifts.values())):
+    ]
+    if len(lifts) < len(evaluation.lifts) or not all(math.isfinite(lift) for lift, _ in lifts):
         return _missing("suspected_triggers", "largest", len(evaluation.lifts), "a suspected trigger was not measured")
-    worst = max(lifts, key=lambda name: lifts[name], default=None)
+    lift, worst = max(lifts, key=lambda pair: pair[0], default=(None, None))
     limit = thresholds.trigger_lift
     said = "no word of the training data stands with one reply again and again"
     if worst is not None:
-        rows = next(one.rows for one in evaluation.lifts if one.conversation_id == worst)
         said = (
-            f"of {len(lifts)} rare words that stand with one reply again and again, that of conversation {worst} (in "
-            f"{rows}) makes its reply likelier on unrelated questions by {lifts[worst]:+.2f} nats a token more than "
+            f"of {len(lifts)} rare words that stand with one reply again and again, that of conversation "
+            f"{worst.conversation_id} (in {worst.rows}) makes its reply likelier on unrelated questions by "
+            f"{lift:+.2f} nats a token more than "
             f"for {reference_name(evaluation.champion)}; at most {limit:g} is allowed: look at those conversations"
         )
     return Check(
         name="suspected_triggers",
-        passed=worst is None or lifts[worst] <= limit,
+        passed=lift is None or lift <= limit,
         statistic="largest",
         n=len(lifts),
-        estimate=None if worst is None else lifts[worst],
+        estimate=lift,
         threshold=limit,
         sentence=said,
     )

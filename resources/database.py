@@ -170,7 +170,9 @@ class Database:
     def _postgres(self) -> Engine:
         waits = int(self.busy_seconds * 1000)
         options = f"-c lock_timeout={waits} -c idle_in_transaction_session_timeout={2 * waits} -c synchronous_commit=on"
-        arguments = {"connect_timeout": 5, "application_name": "whetstone", "options": options}
+        # a server whose machine vanished says nothing, and the kernel would wait for it for a quarter of an hour
+        alive = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 15_000}
+        arguments = {"connect_timeout": 5, "application_name": "whetstone", "options": options, **alive}
         return create_engine(
             self.url, connect_args=arguments, pool_pre_ping=True, pool_size=8, max_overflow=24, **_OPTIONS
         )

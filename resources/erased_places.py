@@ -129,6 +129,25 @@ class Evaluations:
         return sorted(path for folder in self._folders for path in folder.rglob(EVALUATION))
 
 
+class MeasuredAnswers:
+    """What models answered to prompts held out, kept to be asked once: whose prompts they were stands nowhere."""
+
+    name = "measured answers"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def erase(self, who: Pending) -> int:
+        """All of them, whoever asked: what is needed again is measured again."""
+        files = list(self._folder.glob("*.json"))
+        for path in files:
+            path.unlink(missing_ok=True)
+        return len(files)
+
+    def users(self) -> set[str]:
+        return set()
+
+
 def _tables(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.parquet"))
 

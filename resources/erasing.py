@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from resources.agent_memory import FILE_NAME, AgentMemory, AgentThreads
-from resources.erased_places import DatasetFiles, Evaluations, Place, ResetCopies
+from resources.erased_places import DatasetFiles, Evaluations, MeasuredAnswers, Place, ResetCopies
 from resources.erased_uploads import UploadedFiles
 from resources.erasure_rows import Past, Pending
 from resources.store import Store
@@ -20,6 +20,7 @@ def places_of(store: Store, state_dir: Path) -> list[Place]:
         Evaluations(store.pseudonyms, state_dir / "reports", state_dir / "mlartifacts"),
         DatasetFiles(state_dir / "datasets", store.erasures.unknown, lambda: _untrained(store), store.pseudonyms),
         ResetCopies(state_dir / "backups"),
+        MeasuredAnswers(state_dir / "cache" / "losses"),
         UploadedFiles(state_dir / "uploads", store.uploads),
         AgentThreads(AgentMemory(state_dir / FILE_NAME)),
     ]

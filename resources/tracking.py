@@ -91,7 +91,7 @@ class MlflowTracking(Tracking):
         client = mlflow_store.client(self.tracking_uri)
         with mlflow_store.translated(self.tracking_uri):
             experiment = experiment_id(client, self.experiment)
-            known = run_id if run_id and has_run(client, run_id) else _left_open(client, experiment, tags)
+            known = run_id if run_id and _is_in(client, run_id, experiment) else _left_open(client, experiment, tags)
             opened = _open_through_dagster(
                 context, self.experiment.name, mlflow_store.existing_uri(self.tracking_uri), known, tags
             )
@@ -158,16 +158,19 @@ def _open_through_dagster(context: Any, experiment: str, uri: str, run_id: str |
         "env": {},
         "extra_tags": dict(tags),
     }
-    with dg.build_resources(
-        {"mlflow": mlflow_tracking},
-        instance=context.instance,
-        resource_config={"mlflow": {"config": config}},
-        dagster_run=context.run,
-        log_manager=context.log,
-    ) as resources:
-        opened = str(resources.mlflow.active_run().info.run_id)
-        # what is left active would be ended as FINISHED when this process exits, whatever became of the version
-        mlflow.end_run(status="RUNNING")
+    try:
+        with dg.build_resources(
+            {"mlflow": mlflow_tracking},
+            instance=context.instance,
+            resource_config={"mlflow": {"config": config}},
+            dagster_run=context.run,
+            log_manager=context.log,
+        ) as resources:
+            opened = str(resources.mlflow.active_run().info.run_id)
+            # what is left active would be ended as FINISHED when this process exits, whatever became of the version
+            mlflow.end_run(status="RUNNING")
+    except dg.DagsterResourceFunctionError as error:
+        raise error.user_exception from error  # it is MLflow that refused, and MLflow never stands in the way
     return opened
 
 
@@ -176,6 +179,11 @@ def _left_open(client: Any, experiment: str, tags: Mapping[str, str]) -> str | N
     wanted = f"tags.`{VERSION_TAG}` = '{tags.get(VERSION_TAG, '')}' and attributes.status = 'RUNNING'"
     found = client.search_runs([experiment], wanted, max_results=1)
     return str(found[0].info.run_id) if found else None
+
+
+def _is_in(client: Any, run_id: str, experiment: str) -> bool:
+    """Whether the run is there and of this experiment, the only one MLflow goes on with: its name is a setting."""
+    return has_run(client, run_id) and client.get_run(run_id).info.experiment_id == experiment
 
 
 def has_run(client: Any, run_id: str) -> bool:

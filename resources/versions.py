@@ -106,8 +106,12 @@ class Versions:
         return self._database.read(lambda c: c.execute(query).first()) is not None
 
     def ids_since(self, n: int, parent: int) -> set[str]:
-        """Those of a version and of the rejected ones between it and its parent, which no champion has learned yet."""
-        between = select(versions.c.n).where(versions.c.n > parent, versions.c.n < n, versions.c.state == "rejected")
+        """Those of a version and of the finished ones between it and its parent, of which the parent learned nothing.
+
+        They were rejected, or promoted and then rolled back.
+        """
+        finished = versions.c.state.in_(["rejected", "promoted"])
+        between = select(versions.c.n).where(versions.c.n > parent, versions.c.n < n, finished)
         mine = (conversations.c.version == n) | conversations.c.version.in_(between)
         query = select(conversations.c.id).where(mine)
         return set(self._database.read(lambda c: c.execute(query).scalars().all()))

@@ -67,11 +67,17 @@ class Speakers:
         experiments: Experimenting | None = None,
     ) -> None:
         self._engine, self._follower, self._live = Guarded(engine, deadlines), follower, live
-        follower.when_back(self._engine.try_now)
+        follower.when_back(self._try_now)
         self._teacher = Guarded(teacher, deadlines) if teacher else None
         self._agent = Guarded(agent, deadlines) if agent else None
         self._experiments, self._seconds = experiments, deadlines.reply
         self._told = False
+
+    def _try_now(self) -> None:
+        """An agent could not answer either while there was no engine."""
+        for chats in (self._engine, self._agent):
+            if chats:
+                chats.try_now()
 
     def names(self) -> list[str]:
         """Every model a client may ask for."""

@@ -7,6 +7,7 @@ import httpx
 
 from serve.engine_client import Body, Item
 from serve.errors import ApiError, busy
+from serve.turn import event, events
 
 OPENAI = "https://api.openai.com/v1"
 REFUSED = "teacher_refused"
@@ -36,15 +37,25 @@ class Teacher:
                     yield {"status": 200, "json": _reply(response)}
                     return
                 yield {"status": 200}
-                async for line in response.aiter_lines():
-                    if line.startswith("data:"):
-                        yield f"{line}\n\n"
+                async for said in _events(response):
+                    yield event(said)
         except httpx.HTTPError as error:
             message = f"Expected the teacher to answer, found {type(error).__name__}"
             raise ApiError(502, message, code="teacher_unavailable") from None
 
     async def close(self) -> None:
         await self._http.aclose()
+
+
+async def _events(response: httpx.Response) -> AsyncGenerator[str, None]:
+    """The data of each event as soon as its line is whole; httpx would end lines inside of JSON, see `events`."""
+    left = ""
+    async for piece in response.aiter_text():
+        whole, ended, left = (left + piece).rpartition("\n")
+        for said in events(whole + ended):
+            yield said
+    for said in events(left):
+        yield said
 
 
 def _refuse(response: httpx.Response) -> None:

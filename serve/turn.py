@@ -48,8 +48,12 @@ class Turn:
         return bool((self.parameters.get("stream_options") or {}).get("include_usage"))
 
     def for_agent(self, version: str) -> dict[str, Any]:
-        """What an agent gets beside the body: who asks, in which thread, and which version writes all of the reply."""
-        scope = {"caller": self.caller, "user_id": self.user_id, "thread_id": self.thread_id or self.session_id}
+        """What an agent gets beside the body: who asks, in which thread, and which version writes all of the reply.
+
+        What is not to be kept belongs to no thread: a later turn would be captured with all that its thread remembers.
+        """
+        thread = self.thread_id or self.session_id if self.keep else None
+        scope = {"caller": self.caller, "user_id": self.user_id, "thread_id": thread}
         return {"model": version, "features": self.features, **scope}
 
     def conversation(self, reply: str, model: str, provenance: Provenance, complete: bool) -> Conversation:
@@ -99,8 +103,11 @@ def storable(text: str) -> str:
 
 
 def events(item: str) -> list[str]:
-    """The data of each server-sent event in a piece of a stream."""
-    return [line.removeprefix("data:").strip() for line in item.splitlines() if line.startswith("data:")]
+    """The data of each server-sent event in a piece of a stream.
+
+    JSON may hold what Python counts as ends of lines and the protocol does not: U+2028, U+2029, U+0085.
+    """
+    return [line.removeprefix("data:").strip() for line in item.split("\n") if line.startswith("data:")]
 
 
 def event(data: Any) -> str:

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +20,7 @@ from wrappers.adapter_job import train_adapter
 from wrappers.checkpoints import Checkpointing, Checkpoints, Origin
 from wrappers.ranks import join
 from wrappers.together import together
+from wrappers.training_outcome import TrainingInterrupted
 
 logger = logging.getLogger("train")
 
@@ -66,7 +68,8 @@ def help_train(work: Work) -> None:
     """Compute a share of the rows of a training that another process leads; nothing is written here."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # whoever leads says when to stop, and takes this process with it
     origin = origin_of(work, dataset_hash(work))
-    with TemporaryDirectory() as nothing_is_kept:
+    # a stop is the leader's to tell, who may still be saving: a helper that failed would end it at once
+    with TemporaryDirectory() as nothing_is_kept, suppress(TrainingInterrupted):
         train_adapter(
             adapter_job(work, origin), Path(nothing_is_kept), checkpointing=_checkpointing(work, origin), ranks=join()
         )

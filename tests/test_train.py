@@ -440,6 +440,26 @@ def test_each_gpu_that_was_asked_for_gets_a_process(method: Method, gpus: tuple[
     assert _processes(work, Origin(1, "base", "data", Recipe(method=method))) == processes
 
 
+@pytest.mark.parametrize(
+    ("before", "asked", "alone", "visible"),
+    [
+        ("0,1", (), False, "0,1"), ("0,1", (2, 3), False, "2,3"), ("0,1", (2, 3), True, "2"), ("1,0", (), True, "1"),
+        (None, (), True, "0"), (None, (), False, None), ("", (), True, ""),
+    ],
+)  # fmt: skip
+def test_preferences_see_one_gpu_alone(
+    monkeypatch: pytest.MonkeyPatch, before: str | None, asked: tuple[int, ...], alone: bool, visible: str | None
+) -> None:
+    from train import _use_gpus
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    if before is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", before)
+    _use_gpus(asked, alone=alone)
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == visible
+
+
 def test_several_processes_train_one_version_and_none_is_left(shop: Shop) -> None:
     ended = shop.run("train", FINETUNE_PROCESSES="2", FINETUNE_TOKENS_PER_STEP="1024", PER_DEVICE_TRAIN_BATCH_SIZE="")
     assert ended.returncode == 0, ended.stderr

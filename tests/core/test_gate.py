@@ -121,7 +121,7 @@ def test_too_little_data_is_never_a_pass() -> None:
 def test_twelve_pairs_are_enough_and_alpha_is_the_line(worse: int, promoted: bool) -> None:
     # equal steps: p is the binomial chance of so few signs, 0.0193 for 2 of 12 and 0.0730 for 3 of 12
     differences = [0.4] * worse + [-0.4] * (12 - worse)
-    limits = GateThresholds(bootstrap_draws=1_000, base_margin=1.0)
+    limits = GateThresholds(bootstrap_draws=1_000, base_margin=1.0, superiority_margin=0.02)
     verdict = judge(evaluation(pairs(differences), pairs(SAME, where="g")), limits)
     chance = named(verdict, "held_out_loss_vs_champion").p_value
     assert chance == pytest.approx(stats.binom.cdf(worse, 12, 0.5))

@@ -287,6 +287,7 @@ def test_an_erasure_is_done_after_the_second_sweep_and_then_names_nobody(sqlite_
     assert breaking.asked == 2
     (event,) = sqlite_store.events.page(type="erasure_finished")
     removed = {"memory": 4, "reports": 0, "datasets": 5, "resets": 0, "uploads": 0, "agent": 1}
+    removed["measured answers"] = 0
     assert event.data == {"erasure": erased.id, "removed": removed, "versions": [1]}
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or b"somebody" not in file.read_bytes(), file
@@ -362,6 +363,7 @@ def test_everybody_of_whom_a_place_keeps_something_is_known(sqlite_store: Store,
     AgentMemory(tmp_path / FILE_NAME).begin("a thread", "y")
     found = {place.name: place.users() for place in places_of(sqlite_store, tmp_path)}
     people = {sqlite_store.pseudonyms().of(name) for name in "uv"}
+    assert found.pop("measured answers") == set(), "whose they are stands nowhere"
     assert found == {"datasets": people, "reports": {"w"}, "resets": {"x"}, "uploads": set(), "agent": {"y"}}
 
 
@@ -385,3 +387,12 @@ def test_what_is_pending_is_told_until_it_is_finished_and_recognised_for_ever(st
     assert (past.was_of("u"), past.was_of("v")) == (True, False)
     store.erasures.adopt([past])
     assert [one.digest for one in store.erasures.past()] == [past.digest] * 2
+
+
+def test_what_models_answered_to_their_prompts_is_forgotten(sqlite_store: Store, tmp_path: Path) -> None:
+    cache = tmp_path / "cache" / "losses"
+    cache.mkdir(parents=True)
+    (cache / "answers.json").write_text('["Dear Ann, ..."]', encoding="utf-8")
+    sqlite_store.conversations.erase_user("ann")
+    finish(sqlite_store, places_of(sqlite_store, tmp_path))
+    assert list(cache.iterdir()) == []

@@ -246,6 +246,13 @@ def test_what_a_rejected_version_brought_is_still_new_to_the_champion(store: Sto
     assert store.versions.ids_since(after.n, 3) == {"d1"}
 
 
+def test_what_a_version_brought_that_was_rolled_back_is_still_new_to_the_one_before_it(store: Store) -> None:
+    conclude(store, claimed(store, "a1"))
+    conclude(store, claimed(store, "b1"))
+    claim = claimed(store, "c1")
+    assert store.versions.ids_since(claim.n, 1) == {"b1", "c1"}
+
+
 def test_attempts_that_ran_out_of_memory_are_counted_and_told_with_what_to_do(store: Store) -> None:
     claim = claimed(store, "a")
     for attempt in (1, 2):

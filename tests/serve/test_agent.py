@@ -93,6 +93,18 @@ async def test_a_thread_is_remembered_and_captured_with_what_the_reply_answers(
     assert [message.content for message in stored.conversation.messages] == ["My printer is dead.", REPLY, "And now?"]
 
 
+async def test_what_is_not_to_be_kept_is_not_remembered_either(
+    client: httpx.AsyncClient, engine: FakeEngine, store: Store
+) -> None:
+    await client.post(CHAT, json=ask("My secret is blue.", store=False))
+    answer = await client.post(CHAT, json=ask("And now?"))
+
+    assert heard(engine)[-1] == ["And now?"]
+    stored = store.conversations.get(answer.headers["x-whetstone-conversation"])
+    assert stored is not None
+    assert [message.content for message in stored.conversation.messages] == ["And now?"]
+
+
 async def test_it_streams_as_the_openai_api_does(client: httpx.AsyncClient, store: Store) -> None:
     answer = await client.post(CHAT, json=ask(stream=True))
 

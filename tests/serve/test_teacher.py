@@ -15,6 +15,7 @@ pytestmark = pytest.mark.anyio
 
 CHAT = "/v1/chat/completions"
 ASK: dict[str, Any] = {"model": "teacher", "messages": [{"role": "user", "content": "My printer?"}]}
+STRANGE_ENDS = "one\u2028two\u2029three\x85four"
 SEEN: list[httpx.Request] = []
 
 
@@ -42,6 +43,24 @@ def lesson(body: dict[str, Any]) -> httpx.Response:
 @pytest.fixture(autouse=True)
 def _nothing_seen() -> None:
     SEEN.clear()
+
+
+def pasted(_: dict[str, Any]) -> httpx.Response:
+    line = json.dumps({"choices": [{"index": 0, "delta": {"content": STRANGE_ENDS}}]}, ensure_ascii=False)
+    text = f"data: {line}\r\n\r\n{chunk({}, 'stop')}data: [DONE]"
+    return httpx.Response(200, text=text, headers={"content-type": "text/event-stream"})
+
+
+@pytest.mark.parametrize("changes", [upstream(pasted)])
+async def test_what_python_takes_for_ends_of_lines_breaks_no_reply(
+    client: httpx.AsyncClient, store: Store, changes: Any
+) -> None:
+    answer = await client.post(CHAT, json=ASK | {"stream": True})
+
+    assert answer.text.endswith("data: [DONE]\n\n")
+    stored = store.conversations.get(answer.headers["x-whetstone-conversation"])
+    assert stored is not None
+    assert (stored.conversation.reply, stored.conversation.complete) == (STRANGE_ENDS, True)
 
 
 @pytest.mark.parametrize("changes", [upstream(lesson)])

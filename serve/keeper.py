@@ -14,6 +14,10 @@ from serve.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
+# Seconds between two tries to store a reply whose client is gone: a store may be away for some two minutes.
+PAUSES = (0.5, 1, 2, 5, 10, 20, 40, 60)
+MOST_LATER = 1000
+
 
 class Writer(Protocol):
     """What is needed of `resources.capture.CaptureWriter`."""
@@ -36,6 +40,7 @@ class Kept:
 class Keeper:
     def __init__(self, writer: Writer, seconds: float, metrics: Metrics | None = None) -> None:
         self._writer, self._seconds, self._metrics = writer, seconds, metrics or Metrics()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def keep(self, conversation: Conversation) -> Kept:
         """Wait until it is committed, but not long: `collected` is true only of what is on disk."""
@@ -57,11 +62,41 @@ class Keeper:
         return Kept(captured.collected, captured.eligible, captured.reason)
 
     def keep_later(self, conversation: Conversation) -> None:
-        """Hand over what a client that has left will not be told of."""
+        """Hand over what a client that has left will not be told of, again and again while the store is away.
+
+        Its client may have been told that it is in the store: the row that says so is there, and waits for its words.
+        """
+        first = self._submit(conversation)  # at once: at a stop the writer finishes what it has been given
+        if self.later >= MOST_LATER:
+            first.add_done_callback(_note)
+            return
+        task = asyncio.get_running_loop().create_task(self._until_stored(conversation, first))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @property
+    def later(self) -> int:
+        """How many of those are not in the store yet."""
+        return len(self._tasks)
+
+    async def _until_stored(self, conversation: Conversation, first: Future[Captured]) -> None:
+        waiting = asyncio.wrap_future(first)
+        for pause in PAUSES:
+            await asyncio.wait({waiting})  # cancels nothing: the commit goes on without us
+            if not isinstance(waiting.exception(), StoreUnavailable | CaptureFull):
+                break
+            await asyncio.sleep(pause)
+            waiting = asyncio.wrap_future(self._submit(conversation))
+        await asyncio.wait({waiting})
+        _note(waiting)
+
+    def _submit(self, conversation: Conversation) -> Future[Captured]:
         try:
-            self._writer.submit(conversation).add_done_callback(_note)
+            return self._writer.submit(conversation)
         except (CaptureFull, StoreUnavailable) as error:
-            log.warning("a reply nobody waited for was not stored: %s", _reason(error))
+            refused: Future[Captured] = Future()
+            refused.set_exception(error)
+            return refused
 
 
 def _reason(error: BaseException) -> str:

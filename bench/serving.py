@@ -98,10 +98,10 @@ def _stacks(contest: Contest, ours: tuple[str, str], other: tuple[str, str]) -> 
 def _adapters(contest: Contest, url: str) -> Iterator[Figure]:
     """The champion is folded first: for a minute after that no other adapter is, however much it is asked.
 
-    The adapter's blocks lie between those of the base, so that they end well within that minute.
+    The adapter's blocks lie between those of the base and it is warmed up before, so that they end within that minute.
     """
-    seconds = _fold(url, "v2")
     contest.speed((url, "v1"), 8, seed=9, prompts=8)
+    seconds = _fold(url, "v2")
     base, adapter = contest.between((url, "base"), (url, "v1"), 32, prompts=32)
     _check_folded(url, "v2")
     yield Figure("adapter, 32 clients", adapter, "tokens/s", base, "base", ADAPTER)

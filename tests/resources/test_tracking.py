@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -76,6 +77,23 @@ def another_attempt(context: Any) -> SimpleNamespace:
 def test_a_run_that_is_gone_is_replaced_by_a_new_one(tracking: MlflowTracking, context: Any) -> None:
     opened = open_run(tracking, context, "0" * 32)
     assert opened != "0" * 32
+
+
+def test_an_experiment_that_a_person_deleted_is_no_reason_to_stop_training(
+    tracking: MlflowTracking, context: Any
+) -> None:
+    opened = open_run(tracking, context)
+    client = mlflow_store.client(tracking.tracking_uri)
+    client.delete_experiment(run_of(tracking, opened).info.experiment_id)
+    with pytest.raises(MlflowUnavailable, match="deleted"):
+        open_run(tracking, another_attempt(context))
+
+
+def test_a_run_of_an_experiment_that_was_named_otherwise_is_left_alone(tracking: MlflowTracking, context: Any) -> None:
+    first = open_run(tracking, context)
+    other = replace(tracking.experiment, name="another")
+    renamed = MlflowTracking(tracking.tracking_uri, other, "whetstone", "http://127.0.0.1:5000/")
+    assert open_run(renamed, another_attempt(context), first) != first
 
 
 def test_the_experiment_keeps_its_files_under_the_state_folder(

@@ -1,7 +1,7 @@
 """Output tokens a second: the whole stack beside plain `vllm serve`, adapter and folded champion beside the base.
 
 `.venv/bin/python -m bench.serving` starts both with the same arguments and lets vLLM's own `bench serve` ask them in
-turn, block by block; the one that is not asked is idle. It takes about six minutes of two cores.
+turn, block by block; the one that is not asked is idle. It takes about ten minutes of two cores.
 """
 
 import asyncio

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from core.error_classes import ErrorClass
+from core.recipe import PREFERENCE_METHODS
 from core.wish import wish_in
 from resources import base_model
 from resources.failures import classify
@@ -65,7 +66,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> None:
         version = store.versions.get(arguments.version)
         claim = Claim(version.n, arguments.fence, version.attempts, version.state, resumed=True)
         work = Work(settings, store, claim, version, base, fingerprint)
-        _use_gpus(wish_in(version.settings).gpu_ids, alone=version.method in ("dpo", "kto"))
+        _use_gpus(wish_in(version.settings).gpu_ids, alone=version.method in PREFERENCE_METHODS)
         if arguments.stage == "again":
             evaluate_again(work, arguments.evaluation)
         elif arguments.stage == "train":

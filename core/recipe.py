@@ -8,6 +8,8 @@ from core.canonical import fingerprint_of
 from core.domain import Domain
 
 Method = Literal["lora", "qlora", "full", "dpo", "kto"]
+# they learn from what people preferred, after the LoRA they begin with
+PREFERENCE_METHODS: tuple[Method, ...] = ("dpo", "kto")
 StartFrom = Literal["base", "champion"]
 Schedule = Literal["cosine", "constant"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.conversation import Conversation
-from core.recipe import Recipe
+from core.recipe import PREFERENCE_METHODS, Recipe
 from resources import adapters, datasets, preferences
 from resources.golden_sets import golden_conversations
 from resources.recognisers import recogniser
@@ -53,7 +53,7 @@ def _fitting_into_memory(work: Work, recipe: Recipe) -> Recipe:
 
 def _preferences(work: Work, recipe: Recipe, conversations: Sequence[Conversation]) -> list[dict[str, Any]]:
     """What people corrected or rated, where the method asks for it and there is enough of it."""
-    if recipe.method not in ("dpo", "kto"):
+    if recipe.method not in PREFERENCE_METHODS:
         return []
     found = _corrections_or_ratings(work, recipe, conversations)
     settings = work.settings

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from core.recipe import PREFERENCE_METHODS
 from core.wish import wish_in
 from resources import folders, job_files, trained
 from resources.settings import ROOT
@@ -98,7 +99,7 @@ def _checkpointing(work: Work, origin: Origin) -> Checkpointing:
 
 def _processes(work: Work, origin: Origin) -> int:
     """One for each GPU that was asked for, else as many as are set; preferences are learned by TRL in one."""
-    if origin.recipe.method in ("dpo", "kto"):
+    if origin.recipe.method in PREFERENCE_METHODS:
         return 1
     return len(wish_in(work.version.settings).gpu_ids) or work.settings.finetune_processes
 
